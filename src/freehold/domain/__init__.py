@@ -1,0 +1,1 @@
+"""What a tenant owns, one package per subject."""

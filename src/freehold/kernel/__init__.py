@@ -1,0 +1,1 @@
+"""Mechanism: declarations, storage, HTTP, cryptography, jobs. Knows no identity concept."""

@@ -1,0 +1,61 @@
+"""Time as a parameter: the program is handed a clock, so that tests move it and nothing reads it from the air."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the present moment."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+        ...
+
+    def now_ms(self) -> int:
+        """The present moment in milliseconds since 1970-01-01 UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def now_ms(self) -> int:
+        return to_ms(self.now())
+
+
+class FakeClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        return self._now
+
+    def now_ms(self) -> int:
+        return to_ms(self._now)
+
+    def advance(self, *, seconds: float) -> None:
+        """Move the clock forward."""
+        self._now += timedelta(seconds=seconds)
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since the epoch of an aware datetime, rounded down."""
+    return int(moment.timestamp() * 1000)
+
+
+def iso(moment: datetime | int) -> str:
+    """The form Auth0 writes times in: `2026-01-31T12:00:00.000Z`; an int is milliseconds since the epoch."""
+    if isinstance(moment, int):
+        moment = datetime.fromtimestamp(moment // 1000, UTC).replace(microsecond=moment % 1000 * 1000)
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_iso(text: str) -> datetime:
+    """An aware datetime from ISO 8601 text; a time without an offset is taken as UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""The vocabulary in which a tenant's data is declared once."""

@@ -1,0 +1,1 @@
+"""Background work enqueued in the same transaction as its cause."""

@@ -1,0 +1,1 @@
+"""Lucene queries translated to bound SQL."""

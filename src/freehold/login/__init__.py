@@ -1,0 +1,1 @@
+"""The interactive login: one state machine, its steps, pages and texts."""

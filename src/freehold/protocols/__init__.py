@@ -1,0 +1,1 @@
+"""Wire protocols that issue tokens and assertions."""

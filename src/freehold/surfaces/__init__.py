@@ -1,0 +1,1 @@
+"""Interfaces derived from declarations; they name no resource."""

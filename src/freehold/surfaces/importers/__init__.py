@@ -1,0 +1,1 @@
+"""One module per product a tenant can arrive from."""

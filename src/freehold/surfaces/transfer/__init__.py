@@ -1,0 +1,1 @@
+"""The tenant archive: export, restore and its JSON Schemas."""
