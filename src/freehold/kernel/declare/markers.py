@@ -1,0 +1,124 @@
+"""Markers: what a field's type cannot say.
+
+A marker wraps the whole type, `Annotated[str | None, Secret(...)]`; one hidden inside a union is refused when the
+declaration is compiled, because the annotation would be lost silently there.
+The table of what each marker means for storage, input, output, export and logs is in `docs/decisions/0002`.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+OnDelete = Literal["restrict", "cascade", "clear"]
+
+
+class Marker:
+    """Base of all markers, so that a misplaced one can be recognised."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSet(Marker):
+    """Set by the server; refused in input; exported, and kept on import."""
+
+
+@dataclass(frozen=True, slots=True)
+class Immutable(Marker):
+    """Accepted when the object is created and never afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret(Marker):
+    """Encrypted at rest; served in the answer that creates it and to holders of one of the scopes; exported in clear."""
+
+    readable_with: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed(Marker):
+    """Kept in the vault under `kind`; accepted, never served, never in an ordinary export."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unique(Marker):
+    """No two objects of a tenant share the value, together with the fields in `within`; a clash is a 409."""
+
+    within: tuple[str, ...] = ()
+    canonical: Callable[[Any], str] | None = None
+    """Maps the value to the form that is compared (case folding, say); None compares it as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed(Marker):
+    """Looked up by; gets a column and an index of its own."""
+
+    canonical: Callable[[Any], str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ref(Marker):
+    """Names another object; `to` is a declaration's name, `field` the referred field (default: its key)."""
+
+    to: str
+    on_delete: OnDelete = "restrict"
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Computed(Marker):
+    """Made up at each read by `compute(reader, tenant, document)`; never stored, accepted or exported.
+
+    With `scopes`, shown only to callers who hold one of them.
+    """
+
+    compute: Callable[..., Awaitable[Any]]
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Merge(Marker):
+    """A PATCH merges this object one level deep, null removing a member, instead of replacing it."""
+
+
+@dataclass(frozen=True, slots=True)
+class InColumn(Marker):
+    """Kept in a typed column beside the document, for what changes at each request; merged when served."""
+
+    type: Literal["text", "bigint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant(Marker):
+    """An object whose shape depends on the sibling field `by`: `shapes` maps its value to a Struct.
+
+    `default` is the shape of values without an entry. Markers inside the shapes count.
+    """
+
+    by: str
+    shapes: Any
+    default: type[msgspec.Struct]
+
+    def shape(self, value: object) -> type[msgspec.Struct]:
+        """The Struct for a value of the sibling field."""
+        found: type[msgspec.Struct] = self.shapes.get(value, self.default)
+        return found
+
+
+def Length(minimum: int, maximum: int) -> msgspec.Meta:  # noqa: N802 - reads as a marker
+    """Bounds of a string's or list's length, both inclusive."""
+    return msgspec.Meta(min_length=minimum, max_length=maximum)
+
+
+def Pattern(expression: str) -> msgspec.Meta:  # noqa: N802 - reads as a marker
+    """A regular expression that a string must match somewhere; anchor it."""
+    return msgspec.Meta(pattern=expression)
+
+
+def Range(minimum: float, maximum: float) -> msgspec.Meta:  # noqa: N802 - reads as a marker
+    """Bounds of a number, both inclusive."""
+    return msgspec.Meta(ge=minimum, le=maximum)

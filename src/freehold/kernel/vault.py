@@ -1,0 +1,68 @@
+"""The vault: password hashes, MFA secrets, private keys and write-only secrets.
+
+Values go in, and come out one at a time to the few modules that verify or sign with them; an architecture test names
+those modules. No surface reads this table. In bulk its contents leave only through the export ceremony, or through the
+operator's offline path in `surfaces/transfer/vault.py`.
+Each value is sealed for its tenant, kind, owner and name, so that a row copied to another place does not open.
+"""
+
+from collections.abc import Mapping
+
+from freehold.kernel.declare.scope import TenantScope
+from freehold.kernel.store import Reader, Transaction
+from freehold.kernel.store.schema import Column, Table
+
+VAULT_TABLE = Table(
+    "vault",
+    (
+        Column("tenant_id", "text"),
+        Column("kind", "text"),
+        Column("owner", "text"),
+        Column("name", "text"),
+        Column("sealed", "bytea"),
+    ),
+    key=("tenant_id", "kind", "owner", "name"),
+)
+
+_PUT = """
+insert into vault (tenant_id, kind, owner, name, sealed) values (:tenant_id, :kind, :owner, :name, :sealed)
+on conflict (tenant_id, kind, owner, name) do update set sealed = excluded.sealed
+"""
+_GET = "select sealed from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner and name = :name"
+_LIST = "select name, sealed from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner order by name"
+_DROP = "delete from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner and name = :name"
+_DROP_OWNER = "delete from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner"
+
+
+async def put(tx: Transaction, tenant: TenantScope, kind: str, owner: str, value: bytes, *, name: str = "") -> None:
+    """Seal a value, replacing what stood there."""
+    sealed = tenant.sealer.seal(value, context=context(tenant.id, kind, owner, name))
+    await tx.run(_PUT, tenant_id=tenant.id, kind=kind, owner=owner, name=name, sealed=sealed)
+
+
+async def open_one(reader: Reader, tenant: TenantScope, kind: str, owner: str, *, name: str = "") -> bytes | None:
+    """The value, or None when there is none."""
+    row = await reader.one(_GET, tenant_id=tenant.id, kind=kind, owner=owner, name=name)
+    if row is None:
+        return None
+    return tenant.sealer.open(bytes(row[0]), context=context(tenant.id, kind, owner, name))
+
+
+async def open_owned(reader: Reader, tenant: TenantScope, kind: str, owner: str) -> Mapping[str, bytes]:
+    """All values of one owner, by name."""
+    rows = await reader.all(_LIST, tenant_id=tenant.id, kind=kind, owner=owner)
+    return {
+        name: tenant.sealer.open(bytes(sealed), context=context(tenant.id, kind, owner, name)) for name, sealed in rows
+    }
+
+
+async def drop(tx: Transaction, tenant: TenantScope, kind: str, owner: str, *, name: str | None = None) -> int:
+    """Remove one value, or with `name=None` all of the owner's of this kind; answers how many there were."""
+    if name is None:
+        return await tx.run(_DROP_OWNER, tenant_id=tenant.id, kind=kind, owner=owner)
+    return await tx.run(_DROP, tenant_id=tenant.id, kind=kind, owner=owner, name=name)
+
+
+def context(tenant_id: str, kind: str, owner: str, name: str) -> str:
+    """What a value is sealed for; bulk writers outside this module seal with the same."""
+    return f"vault/{tenant_id}/{kind}/{owner}/{name}"
