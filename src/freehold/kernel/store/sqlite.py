@@ -1,0 +1,542 @@
+"""The embedded store: SQLite in WAL mode, one writer, commits in groups.
+
+Logical transactions are savepoints on one writer connection, executed on the loop one after the other. Those that
+arrive within the window share one BEGIN IMMEDIATE ... COMMIT with synchronous=full; a transaction is left only when
+that commit is durable. A lone writer does not wait: the window opens only when the group before had company.
+The COMMIT runs in a thread, and the lock that serialises the transactions keeps them off the connection meanwhile.
+
+Reads outside transactions run on the loop through a read connection (a few microseconds); searches and snapshots have
+connections and threads of their own. Other processes may write to the file at any time: a held lock is waited for
+without blocking the loop.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from freehold.kernel.clock import Clock
+from freehold.kernel.errors import FreeholdError, Unavailable
+from freehold.kernel.store.api import QueryTimeout, Row, UniqueViolation, Unstorable
+from freehold.kernel.store.dialect import SqliteDialect, check_text
+from freehold.kernel.store.queue import insert_job
+
+MIN_SQLITE = (3, 37, 0)
+WINDOW_S = 0.005
+BUSY_LIMIT_S = 15.0
+BUSY_POLL_S = 0.001
+SEARCH_THREADS = 2
+MEMORY = ":memory:"
+
+T = TypeVar("T")
+
+
+class InsecureFile(FreeholdError):
+    """The database file can be read by other users of the machine."""
+
+
+class SqliteStore:
+    """A store in one file; see the module."""
+
+    def __init__(self, path: str, *, clock: Clock, window_s: float = WINDOW_S) -> None:
+        if sqlite3.sqlite_version_info < MIN_SQLITE:
+            raise Unavailable(f"SQLite {sqlite3.sqlite_version} is too old; Freehold needs 3.37 or later")
+        self.url = f"sqlite:///{path}"
+        self.clock = clock
+        self.dialect = SqliteDialect()
+        self._window_s = window_s
+        self._temporary = tempfile.mkdtemp(prefix="freehold-") if path == MEMORY else None
+        self.path = Path(self._temporary, "freehold.db") if self._temporary else Path(path)
+        self._durable = self._temporary is None
+        if self._durable:
+            _prepare_file(self.path)
+        self._writer = self._open_writer()
+        self._reader = self._open_reader()
+        self._lock = asyncio.Lock()
+        self._owner: asyncio.Task[Any] | None = None
+        self._group: _Group | None = None
+        self._company = False
+        self._commits: set[asyncio.Task[None]] = set()
+        self._commit_thread = ThreadPoolExecutor(1, thread_name_prefix="store-commit")
+        self._search_threads = ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="store-search")
+        self._search_slots = asyncio.Semaphore(SEARCH_THREADS)
+        self._searchers: list[sqlite3.Connection] = []
+        self._data_version = -1
+        self._epochs: dict[str, int] = {}
+        self._on_enqueue: list[Callable[[], None]] = []
+        self._indexes: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    # Reading
+
+    async def one(self, sql: str, /, **params: Any) -> Row | None:
+        try:
+            row: Row | None = self._reader.execute(self.dialect.compile(sql), params).fetchone()
+        except _DRIVER_ERRORS as error:
+            raise self._translate(error) from error
+        return row
+
+    async def all(self, sql: str, /, **params: Any) -> list[Row]:
+        try:
+            return self._reader.execute(self.dialect.compile(sql), params).fetchall()
+        except _DRIVER_ERRORS as error:
+            raise self._translate(error) from error
+
+    async def search(self, sql: str, /, *, timeout_s: float = 2.0, **params: Any) -> list[Row]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._search_slots.acquire()
+        except TimeoutError:
+            raise QueryTimeout("Too many searches are waiting") from None
+        connection = self._searchers.pop() if self._searchers else self._open_reader()
+        compiled = self.dialect.compile(sql)
+        running = loop.run_in_executor(self._search_threads, lambda: connection.execute(compiled, params).fetchall())
+        timer = loop.call_at(deadline, connection.interrupt)
+
+        def give_back(_done: asyncio.Future[list[Row]]) -> None:
+            timer.cancel()
+            self._searchers.append(connection)
+            self._search_slots.release()
+
+        running.add_done_callback(give_back)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            connection.interrupt()
+            running.add_done_callback(lambda done: done.exception())
+            raise
+        except _DRIVER_ERRORS as error:
+            if _code(error) == sqlite3.SQLITE_INTERRUPT:
+                raise QueryTimeout("The search took too long; narrow it down") from None
+            raise self._translate(error) from error
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["SqliteSnapshot"]:
+        snapshot = SqliteSnapshot(self)
+        await snapshot.open()
+        try:
+            yield snapshot
+        finally:
+            await asyncio.shield(asyncio.ensure_future(snapshot.close()))
+
+    def cache_epoch(self, tenant_id: str) -> int:
+        # data_version differs from the last look whenever another connection committed, the writer's included.
+        version = self._reader.execute("pragma data_version").fetchone()[0]
+        if version != self._data_version:
+            self._data_version = version
+            self._epochs.clear()
+        epoch = self._epochs.get(tenant_id)
+        if epoch is None:
+            row = self._reader.execute("select epoch from cache_epochs where tenant_id = ?", (tenant_id,)).fetchone()
+            epoch = self._epochs[tenant_id] = row[0] if row else 0
+        return epoch
+
+    # Writing
+
+    def transaction(self) -> "SqliteTransaction":
+        return SqliteTransaction(self)
+
+    async def run(self, sql: str, /, **params: Any) -> int:
+        # One statement is atomic by itself, so it joins the group without a savepoint.
+        check_text(params)
+        compiled = self.dialect.compile(sql)
+        group = await self._enter()
+        try:
+            affected = self._writer.execute(compiled, params).rowcount
+            waiter = group.join(())
+        except _DRIVER_ERRORS as error:
+            self._check_group()
+            raise self._translate(error) from error
+        finally:
+            self._leave()
+        await waiter
+        return affected
+
+    def on_enqueue(self, callback: Callable[[], None]) -> None:
+        self._on_enqueue.append(callback)
+
+    async def close(self) -> None:
+        while self._commits:
+            await asyncio.wait(self._commits)
+        self._commit_thread.shutdown()
+        self._search_threads.shutdown()
+        for connection in (*self._searchers, self._reader, self._writer):
+            connection.close()
+        if self._temporary:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+    # The group
+
+    async def _enter(self) -> "_Group":
+        """Take the writer; the open group, begun if need be. `_leave` gives the writer back."""
+        task = asyncio.current_task()
+        if self._owner is task:
+            raise RuntimeError("A transaction was opened inside a transaction of the same task")
+        await self._lock.acquire()
+        try:
+            group = self._group or await self._begin()
+        except BaseException:
+            self._lock.release()
+            raise
+        self._owner = task
+        return group
+
+    def _leave(self) -> None:
+        self._owner = None
+        self._lock.release()
+
+    async def _begin(self) -> "_Group":
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + BUSY_LIMIT_S
+        while True:
+            try:
+                self._writer.execute("begin immediate")
+                break
+            except sqlite3.Error as error:
+                if _code(error) not in _BUSY:
+                    self._recover()
+                    raise self._translate(error) from error
+                if loop.time() > limit:
+                    raise Unavailable("Another process has been writing to the database for too long") from error
+            await asyncio.sleep(BUSY_POLL_S)
+        group = self._group = _Group(loop)
+        task = loop.create_task(self._commit(group, self._window_s if self._company else 0))
+        self._commits.add(task)
+        task.add_done_callback(self._commits.discard)
+        return group
+
+    async def _commit(self, group: "_Group", window_s: float) -> None:
+        await asyncio.sleep(window_s)
+        async with self._lock:
+            if self._group is not group:
+                return  # it failed as a whole before it came to a commit
+            self._group = None
+            self._company = len(group.waiters) > 1
+            loop = asyncio.get_running_loop()
+            try:
+                await loop.run_in_executor(self._commit_thread, self._writer.execute, "commit")
+            except sqlite3.Error as error:
+                self._recover()
+                group.fail(self._translate(error))
+            else:
+                group.succeed()
+
+    def _check_group(self) -> None:
+        """SQLite ends the whole transaction on some errors (disk full, I/O); then the group is lost."""
+        if not self._writer.in_transaction and self._group is not None:
+            group, self._group = self._group, None
+            self._recover()
+            group.fail(Unavailable("The database could not be written"))
+
+    def _recover(self) -> None:
+        """Bring the writer back to a state in which the next group can begin."""
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("rollback")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.close()
+            self._writer = self._open_writer()
+
+    # Connections
+
+    def _open_writer(self) -> sqlite3.Connection:
+        connection = self._connect(timeout_s=0)
+        # Turning WAL on and recovering a log take locks for a moment; afterwards the loop never waits inside SQLite.
+        connection.execute(f"pragma busy_timeout = {int(BUSY_LIMIT_S * 1000)}")
+        connection.execute("pragma journal_mode = wal")
+        connection.execute(f"pragma synchronous = {'full' if self._durable else 'off'}")
+        connection.execute("pragma busy_timeout = 0")
+        connection.execute("pragma cache_size = -16384")
+        return connection
+
+    def _open_reader(self) -> sqlite3.Connection:
+        connection = self._connect(timeout_s=1)
+        connection.execute("pragma query_only = on")
+        connection.execute("pragma cache_size = -16384")
+        return connection
+
+    def _connect(self, *, timeout_s: float) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(
+                self.path, timeout=timeout_s, isolation_level=None, check_same_thread=False, cached_statements=1024
+            )
+        except sqlite3.Error as error:
+            raise Unavailable(f"The database {self.path} cannot be opened") from error
+
+    # Errors
+
+    def _translate(self, error: Exception) -> Exception:
+        """The driver's error as one of ours; an error that means a bug stays what it is."""
+        if isinstance(error, sqlite3.IntegrityError):
+            return self._unique_violation(error) or error
+        if isinstance(error, (OverflowError, UnicodeEncodeError)):
+            return Unstorable("A value cannot be stored")
+        if isinstance(error, sqlite3.Error) and _code(error) in _OUTSIDE_CAUSES:
+            return Unavailable("The database cannot be read or written right now")
+        return error
+
+    def _unique_violation(self, error: sqlite3.IntegrityError) -> UniqueViolation | None:
+        prefix, _, rest = str(error).partition("UNIQUE constraint failed: ")
+        if prefix or not rest:
+            return None
+        if rest.startswith("index '"):
+            name = rest[7:-1]
+            row = self._writer.execute(
+                "select tbl_name from sqlite_master where type = 'index' and name = ?", (name,)
+            ).fetchone()
+            columns = [r[0] for r in self._writer.execute("select name from pragma_index_info(?)", (name,))]
+            return UniqueViolation(index=name, table=row[0], columns=tuple(c for c in columns if c is not None))
+        table = rest.partition(".")[0]
+        names = tuple(part.partition(".")[2] for part in rest.split(", "))
+        key = (table, names)
+        if key not in self._indexes:
+            self._indexes.update(self._unique_indexes(table))
+        return UniqueViolation(index=self._indexes.get(key, f"{table}_pkey"), table=table, columns=names)
+
+    def _unique_indexes(self, table: str) -> dict[tuple[str, tuple[str, ...]], str]:
+        found = {}
+        for name, origin in self._writer.execute(
+            'select name, origin from pragma_index_list(?) where "unique" = 1', (table,)
+        ).fetchall():
+            columns = self._writer.execute("select name from pragma_index_info(?)", (name,)).fetchall()
+            found[table, tuple(row[0] for row in columns)] = f"{table}_pkey" if origin == "pk" else name
+        return found
+
+
+class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
+    """A savepoint on the writer that joins the open group."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self._callbacks: list[Callable[[], None]] = []
+        self._touched: set[str] = set()
+        self._failure: Exception | None = None
+        self._savepoints = 0
+        self._enqueued = False
+
+    async def __aenter__(self) -> "SqliteTransaction":
+        store = self._store
+        self._group = await store._enter()
+        self._connection = store._writer
+        try:
+            self._connection.execute("savepoint body")
+        except BaseException:
+            store._leave()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        store = self._store
+        waiter = None
+        try:
+            if error is None and self._failure is None:
+                waiter = self._release()
+            else:
+                self._roll_back()
+        finally:
+            store._leave()
+        if waiter is not None:
+            await waiter
+        elif error is None and self._failure is not None:
+            raise self._failure
+
+    def _release(self) -> asyncio.Future[None] | None:
+        store = self._store
+        try:
+            for tenant_id in self._touched:
+                self._connection.execute(_TOUCH, (tenant_id,))
+            self._connection.execute("release body")
+        except sqlite3.Error as error:
+            self._failure = store._translate(error)
+            self._roll_back()
+            return None
+        if self._enqueued:
+            self._callbacks += store._on_enqueue
+        return self._group.join(self._callbacks)
+
+    def _roll_back(self) -> None:
+        try:
+            self._connection.execute("rollback to body")
+            self._connection.execute("release body")
+        except sqlite3.Error:
+            self._store._check_group()
+
+    async def one(self, sql: str, /, **params: Any) -> Row | None:
+        rows = self._execute(sql, params).fetchall()
+        return rows[0] if rows else None
+
+    async def all(self, sql: str, /, **params: Any) -> list[Row]:
+        return self._execute(sql, params).fetchall()
+
+    async def run(self, sql: str, /, **params: Any) -> int:
+        return self._execute(sql, params).rowcount
+
+    async def run_many(self, sql: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
+        for row in rows:
+            check_text(row)
+        self._guard(lambda: self._connection.executemany(self._store.dialect.compile(sql), rows))
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        name = f"part_{self._savepoints}"
+        self._savepoints += 1
+        self._guard(lambda: self._connection.execute(f"savepoint {name}"))
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute(f"rollback to {name}")
+                self._connection.execute(f"release {name}")
+                self._failure = None
+            raise
+        self._guard(lambda: self._connection.execute(f"release {name}"))
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def enqueue(self, topic: str, tenant_id: str, payload: bytes, *, not_before_ms: int = 0) -> str:
+        self._enqueued = True
+        return await insert_job(
+            self, topic, tenant_id, payload, now_ms=self._store.clock.now_ms(), not_before_ms=not_before_ms
+        )
+
+    def touch(self, tenant_id: str) -> None:
+        self._touched.add(tenant_id)
+
+    def _execute(self, sql: str, params: Mapping[str, Any]) -> sqlite3.Cursor:
+        check_text(params)
+        compiled = self._store.dialect.compile(sql)
+        return self._guard(lambda: self._connection.execute(compiled, params))
+
+    def _guard(self, step: Callable[[], T]) -> T:
+        """Run a statement; after a failure the transaction takes no more, as on PostgreSQL."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return step()
+        except _DRIVER_ERRORS as error:
+            self._failure = self._store._translate(error)
+            self._store._check_group()
+            raise self._failure from error
+
+
+class SqliteSnapshot:
+    """A read transaction on a connection of its own, used from a thread of its own."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-snapshot")
+
+    async def open(self) -> None:
+        """Fix the view."""
+        self._connection = await self._call(self._store._open_reader)
+        await self._call(lambda: self._connection.execute("begin deferred"))
+        # The view is taken by the first read, not by BEGIN.
+        await self._call(lambda: self._connection.execute("select 1 from sqlite_master").fetchall())
+
+    async def close(self) -> None:
+        """Let go of the view."""
+        self._connection.interrupt()
+        await self._call(self._connection.close)
+        self._thread.shutdown(wait=False)
+
+    async def one(self, sql: str, /, **params: Any) -> Row | None:
+        compiled = self._store.dialect.compile(sql)
+        row: Row | None = await self._call(lambda: self._connection.execute(compiled, params).fetchone())
+        return row
+
+    async def all(self, sql: str, /, **params: Any) -> list[Row]:
+        compiled = self._store.dialect.compile(sql)
+        return await self._call(lambda: self._connection.execute(compiled, params).fetchall())
+
+    async def scan(self, sql: str, /, *, chunk_rows: int = 2000, **params: Any) -> AsyncIterator[list[Row]]:
+        compiled = self._store.dialect.compile(sql)
+        cursor = await self._call(lambda: self._connection.execute(compiled, params))
+        while rows := await self._call(lambda: cursor.fetchmany(chunk_rows)):
+            yield rows
+
+    async def _call(self, step: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, step)
+        except _DRIVER_ERRORS as error:
+            raise self._store._translate(error) from error
+
+
+class _Group:
+    """Transactions that share one commit."""
+
+    __slots__ = ("_callbacks", "_loop", "waiters")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._callbacks: list[Callable[[], None]] = []
+        self.waiters: list[asyncio.Future[None]] = []
+
+    def join(self, callbacks: Sequence[Callable[[], None]]) -> asyncio.Future[None]:
+        """A future that ends with the commit."""
+        waiter = self._loop.create_future()
+        self.waiters.append(waiter)
+        self._callbacks += callbacks
+        return waiter
+
+    def succeed(self) -> None:
+        """The commit is durable. Callbacks run here because their transaction's task may be gone."""
+        for callback in self._callbacks:
+            self._loop.call_soon(callback)
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Nothing of the group was kept."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+
+_TOUCH = """insert into cache_epochs (tenant_id, epoch) values (?, 1)
+    on conflict (tenant_id) do update set epoch = cache_epochs.epoch + 1"""
+
+_DRIVER_ERRORS = (sqlite3.Error, OverflowError, UnicodeEncodeError)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_OUTSIDE_CAUSES = (
+    *_BUSY,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PROTOCOL,
+)
+
+
+def _code(error: BaseException) -> int:
+    """The primary result code; 0 when the driver gave none."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+def _prepare_file(path: Path) -> None:
+    """Create the file for its owner only, or check that it is. Raises InsecureFile."""
+    if not path.parent.exists():
+        path.parent.mkdir(mode=0o700, parents=True)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise Unavailable(f"The database {path} cannot be opened: {error.strerror}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise InsecureFile(f"The database {path} is open to other users of this machine; run: chmod 600 {path}")
