@@ -1,0 +1,88 @@
+"""uvicorn's HTTP/1.1 connection with the limits it leaves open: sizes of the request head, and time for the client to send.
+
+A head over the limit is refused while it arrives, so it never fills the memory. A client that stops in the middle of a
+request is cut off; one that merely keeps a connection open is closed by uvicorn's keep-alive timeout.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+MAX_HEAD_BYTES = 65_536
+MAX_URL_BYTES = 16_384
+MAX_HEADER_COUNT = 100
+
+# A request must be complete, or at least have sent this many bytes more, by each check.
+STALL_CHECK_S = 20.0
+STALL_MIN_BYTES = 4096
+
+
+class LimitedHttpProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._refusal: tuple[int, str] | None = None
+        self._head_bytes = 0
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._received = 0
+        self._received_at_check = 0
+        self._in_request = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._stall_timer = self.loop.call_later(STALL_CHECK_S, self._check_progress)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = 0
+        self._in_request = True
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+        if len(self.url) > MAX_URL_BYTES:
+            self._refuse(414, "The request target is too long.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) >= MAX_HEADER_COUNT:
+            self._refuse(431, "The request header fields are too large.")
+        super().on_header(name, value)
+
+    def on_message_complete(self) -> None:
+        self._in_request = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        status, text = self._refusal or (400, "Invalid HTTP request received.")
+        body = text.encode("ascii")
+        head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+    def _refuse(self, status: int, text: str) -> None:
+        self._refusal = (status, text)
+        raise ValueError(text)  # httptools turns it into the error that ends in send_400_response
+
+    def _check_progress(self) -> None:
+        """Runs every STALL_CHECK_S: between requests nothing is expected, inside one bytes must have come."""
+        stalled = self._in_request and self._received - self._received_at_check < STALL_MIN_BYTES
+        if stalled and not self.flow.read_paused and not self._was_idle():
+            self.transport.close()
+            return
+        self._received_at_check = self._received
+        self._stall_timer = self.loop.call_later(STALL_CHECK_S, self._check_progress)
+
+    def _was_idle(self) -> bool:
+        return False

@@ -1,0 +1,135 @@
+"""What a handler answers: status, headers, and a body that is bytes or a stream.
+
+A response says only what is particular to it; the edge adds the headers every answer carries.
+No header can be smuggled in: names and values are checked when they are turned into bytes.
+"""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from freehold.kernel.http.cookies import SameSite, format_cookie
+
+JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+
+NO_STORE = "no-store"
+DEFAULT_CSP = "default-src 'self'; base-uri 'none'; object-src 'none'"
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+_encode_json = msgspec.json.Encoder().encode
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+class Response:
+    """An HTTP answer. `cache_control` is `no-store` unless said otherwise; `csp` and `framing` matter for HTML only."""
+
+    __slots__ = ("body", "cache_control", "content_type", "csp", "framing", "headers", "status", "stream_body")
+
+    def __init__(
+        self,
+        status: int = 200,
+        body: bytes = b"",
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        content_type: str | None = None,
+        cache_control: str = NO_STORE,
+        csp: str = DEFAULT_CSP,
+        framing: Literal["none", "any"] = "none",
+        stream_body: AsyncIterator[bytes] | None = None,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers = list(headers)
+        self.content_type = content_type
+        self.cache_control = cache_control
+        self.csp = csp
+        self.framing = framing
+        self.stream_body = stream_body
+
+    def set_cookie(
+        self,
+        name: str,
+        value: str,
+        *,
+        max_age_s: int | None = None,
+        path: str = "/",
+        domain: str | None = None,
+        secure: bool = True,
+        http_only: bool = True,
+        same_site: SameSite | None = "Lax",
+    ) -> None:
+        """Add a Set-Cookie header: Secure, HttpOnly, SameSite=Lax and for the whole host unless said otherwise."""
+        text = format_cookie(
+            name,
+            value,
+            max_age_s=max_age_s,
+            path=path,
+            domain=domain,
+            secure=secure,
+            http_only=http_only,
+            same_site=same_site,
+        )
+        self.headers.append(("set-cookie", text))
+
+    def delete_cookie(self, name: str, *, path: str = "/", domain: str | None = None) -> None:
+        """Make the browser forget a cookie set with the same path and domain."""
+        self.headers.append(("set-cookie", format_cookie(name, "", max_age_s=0, path=path, domain=domain)))
+
+
+def json(value: Any, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Response:
+    """A JSON answer; bytes are taken as JSON already encoded."""
+    body = value if isinstance(value, bytes) else _encode_json(value)
+    return Response(status, body, headers, content_type=JSON)
+
+
+def html(
+    text: str,
+    status: int = 200,
+    headers: Sequence[tuple[str, str]] = (),
+    *,
+    csp: str = DEFAULT_CSP,
+    framing: Literal["none", "any"] = "none",
+) -> Response:
+    """An HTML page. `csp` is a policy without frame-ancestors; that part comes from `framing` and is 'none' by default."""
+    return Response(status, text.encode(), headers, content_type=HTML, csp=csp, framing=framing)
+
+
+def text(value: str, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Response:
+    """A plain text answer."""
+    return Response(status, value.encode(), headers, content_type=TEXT)
+
+
+def empty(status: int = 204, headers: Sequence[tuple[str, str]] = ()) -> Response:
+    """An answer without a body."""
+    return Response(status, b"", headers)
+
+
+def redirect(url: str, status: int = 302, headers: Sequence[tuple[str, str]] = ()) -> Response:
+    """Send the browser to the URL. The caller has checked the target; CR, LF and non-ASCII are percent-encoded here."""
+    location = quote(url, safe="!#$%&'()*+,/:;=?@[]~")
+    return Response(status, b"", [("location", location), *headers])
+
+
+def stream(
+    chunks: AsyncIterator[bytes],
+    status: int = 200,
+    headers: Sequence[tuple[str, str]] = (),
+    *,
+    content_type: str = "application/octet-stream",
+) -> Response:
+    """An answer produced while it is sent; the iterator is closed early when the client goes away."""
+    return Response(status, b"", headers, content_type=content_type, stream_body=chunks)
+
+
+def encode_header(name: str, value: str) -> tuple[bytes, bytes]:
+    """A header as bytes. Raises ValueError for a name or value that could start another header (RFC 9110 section 5.5)."""
+    if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+        raise ValueError(f"header {name[:40]!r} has characters that cannot be sent")
+    return name.lower().encode("ascii"), value.encode("latin-1")
