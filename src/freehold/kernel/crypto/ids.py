@@ -1,0 +1,77 @@
+"""Identifiers and random secrets in the forms Auth0 gives them.
+
+Everything here comes from the operating system's random source. An identifier is never used again for another
+object, so its randomness is its uniqueness: 16 base62 characters hold 95 bits, a client id 190, a client secret 384.
+Ids that carry a time (`new_object_id`, `new_log_id`) sort by it, and within one process also by the order of making.
+"""
+
+import itertools
+import os
+import secrets
+import time
+from datetime import UTC, datetime
+
+_BASE62 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# Random bytes become base62 characters by `translate`: 248 = 4 * 62 values are kept and the rest deleted, so that no
+# character is likelier than another.
+_BASE62_OF_BYTE = bytes(_BASE62[value % 62] for value in range(256))
+_BIASED_BYTES = bytes(range(248, 256))
+
+# One random stretch per process and then a counter, as MongoDB makes its ids; the counter starts at random as well.
+_PROCESS_RANDOM = os.urandom(5).hex()
+_object_counter = itertools.count(secrets.randbelow(1 << 23))
+_log_counter = itertools.count(1)
+
+
+def new_id(prefix: str, length: int = 16) -> str:
+    """`prefix` exactly as given (`rol_`, `con_` ...), then `length` base62 characters."""
+    return prefix + _base62(length)
+
+
+def new_object_id(now: datetime | None = None) -> str:
+    """24 hexadecimal digits that sort by second of creation, as MongoDB's: the `abc…` of `auth0|abc…`.
+
+    Uses the machine's clock unless told a time: the order is a convenience for indexes and nobody decides by it.
+    """
+    seconds = int(now.timestamp() if now else time.time()) & 0xFFFFFFFF
+    return f"{seconds:08x}{_PROCESS_RANDOM}{next(_object_counter) & 0xFFFFFF:06x}"
+
+
+def new_client_id() -> str:
+    """32 letters and digits."""
+    return _base62(32)
+
+
+def new_client_secret() -> str:
+    """64 URL-safe characters (384 bits), enough to be an HS256 key as well."""
+    return secrets.token_urlsafe(48)
+
+
+def new_token(nbytes: int = 32) -> str:
+    """An opaque token: `nbytes` random bytes as unpadded base64url."""
+    return secrets.token_urlsafe(nbytes)
+
+
+def new_kid() -> str:
+    """21 URL-safe characters, the form of Auth0's `kid`."""
+    return secrets.token_urlsafe(16)[:21]
+
+
+def new_log_id(now: datetime) -> str:
+    """56 decimal digits that sort by time, as Auth0's `log_id`: `900`, the UTC time down to the millisecond, a tail.
+
+    The tail counts within this process and ends in random digits, so that ids of one millisecond keep their order
+    here and never meet those of another process.
+    """
+    moment = now.astimezone(UTC)
+    return (
+        f"900{moment.year:04}{moment.month:02}{moment.day:02}{moment.hour:02}{moment.minute:02}{moment.second:02}"
+        f"{moment.microsecond // 1000:03}{next(_log_counter) % 10**15:015}{secrets.randbelow(10**21):021}"
+    )
+
+
+def _base62(length: int) -> str:
+    text = b""
+    while len(text) < length:
+        text += os.urandom(length + 8).translate(_BASE62_OF_BYTE, _BIASED_BYTES)
+    return text[:length].decode("ascii")

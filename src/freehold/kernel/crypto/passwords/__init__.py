@@ -1,0 +1,95 @@
+"""Password hashes: imported ones of every scheme Auth0 takes, checked as they are, and our own.
+
+A hash is one string, from which everything needed to check a password can be read (its form is the PHC string format
+or `$2b$`; what is done to a password beforehand stands in front, see `preparation.py`). These strings are vault
+contents: they are never served, logged or exported outside the vault.
+
+Checking takes as long as the hash wants, up to seconds: in a server go through `pool.py`.
+Which password is the same as which (Unicode), and which input is never hashed, is decided in `policy.py`.
+"""
+
+from typing import Any
+
+from freehold.kernel.crypto.passwords.bcrypt import BCRYPT, cost_of, hash_bcrypt, parse_bcrypt
+from freehold.kernel.crypto.passwords.policy import (
+    DEFAULT_POLICY,
+    HashPolicy,
+    PasswordNotUsable,
+    PasswordTooLong,
+    check_password_length,
+    forms_to_try,
+    new_password_bytes,
+)
+from freehold.kernel.crypto.passwords.preparation import Preparation, split_preparation
+from freehold.kernel.crypto.passwords.scheme import BadHash, Scheme, decode_salt, read_custom_hash
+
+__all__ = [
+    "DUMMY",
+    "BadHash",
+    "HashPolicy",
+    "PasswordNotUsable",
+    "PasswordTooLong",
+    "check_password_length",
+    "hash_password",
+    "is_cheap",
+    "needs_rehash",
+    "parse_bcrypt",
+    "parse_custom_hash",
+    "verify",
+]
+
+# A new scheme is a file beside this one and its name here.
+SCHEMES: tuple[Scheme, ...] = (BCRYPT,)
+
+_BY_ALGORITHM = {name: scheme for scheme in SCHEMES for name in scheme.algorithms}
+_BY_IDENTIFIER = {name: scheme for scheme in SCHEMES for name in scheme.identifiers}
+
+# The hash of a password nobody has: checked when there is no such user, so that the answer takes as long.
+DUMMY = "$2b$10$VfOZ/IGZ./7qmQXqYe/q.ebI.b8ymdu9cIkanEhvy5R7VmUWas9rm"
+
+
+def parse_custom_hash(source: dict[str, Any]) -> str:
+    """The storage string of an imported `custom_password_hash` object. Raises BadHash with the property at fault."""
+    custom = read_custom_hash(source)
+    scheme = _BY_ALGORITHM.get(custom.algorithm)
+    if scheme is None:
+        raise BadHash("algorithm", f"algorithm must be one of {', '.join(sorted(_BY_ALGORITHM))}", code="ENUM_MISMATCH")
+    salt = decode_salt(custom.salt) if scheme.salts_password else b""
+    at_end = custom.salt is not None and custom.salt.position == "suffix"
+    preparation = Preparation(
+        encoding=custom.password.encoding,
+        prefix=b"" if at_end else salt,
+        suffix=salt if at_end else b"",
+    )
+    return preparation.mark(scheme.parse(custom))
+
+
+def hash_password(password: str, policy: HashPolicy = DEFAULT_POLICY) -> str:
+    """The storage string of a new password. Raises PasswordTooLong, PasswordNotUsable.
+
+    A user who signed in with an imported hash may have a password that is too long here: keep the old hash then.
+    """
+    raw = new_password_bytes(password, policy)
+    return hash_bcrypt(raw, cost=policy.cost)
+
+
+def verify(stored: str, password: str) -> bool:
+    """Whether this is the password: as typed or in its normal form. Over 4096 bytes, or with a NUL, it never is."""
+    preparation, own = split_preparation(stored)
+    scheme = _BY_IDENTIFIER[_identifier(own)]
+    return any(scheme.verify(own, preparation.apply(form)) for form in forms_to_try(password))
+
+
+def needs_rehash(stored: str, policy: HashPolicy = DEFAULT_POLICY) -> bool:
+    """Whether the hash should be replaced at the next sign-in: another scheme than the policy's, or cheaper."""
+    return _identifier(stored) not in BCRYPT.identifiers or cost_of(stored) < policy.cost
+
+
+def is_cheap(stored: str) -> bool:
+    """Whether a check against this hash takes clearly less time than one against a hash of ours."""
+    _, own = split_preparation(stored)
+    return _BY_IDENTIFIER[_identifier(own)].is_cheap(own)
+
+
+def _identifier(stored: str) -> str:
+    return stored.split("$", 2)[1]

@@ -1,0 +1,81 @@
+"""bcrypt: `$2b$10$` + 22 characters of salt + 31 of hash. Our default scheme, and the one Auth0 exports.
+
+bcrypt reads 72 bytes. An imported hash is checked with the password cut there, as the system it comes from did (a salt
+around the password counts towards the 72); a new password that is longer is refused (`PasswordTooLong`), never cut.
+"""
+
+import hmac
+import os
+import re
+
+from freehold.kernel.crypto.passwords.bcrypt_engine import LONGEST_PASSWORD_BYTES, bcrypt_hash
+from freehold.kernel.crypto.passwords.scheme import BadHash, CustomHash, Scheme, check_range, check_text_form
+
+LOWEST_COST, HIGHEST_COST = 4, 16
+
+_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_FORM = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$(?P<salt>[./A-Za-z0-9]{22})(?P<hash>[./A-Za-z0-9]{31})")
+
+
+def parse_bcrypt(text: str, *, path: str = "") -> str:
+    """A bcrypt string as it is stored, which is as it came. Raises BadHash."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise BadHash(
+            path, "not a bcrypt hash: $2a$, $2b$ or $2y$, a cost of two digits, 53 characters", code="PATTERN"
+        )
+    check_range(int(match["cost"]), path, low=LOWEST_COST, high=HIGHEST_COST, what="bcrypt's cost")
+    return text
+
+
+def hash_bcrypt(password: bytes, *, cost: int) -> str:
+    """A new hash with a random salt, of at most 72 bytes."""
+    return bcrypt_hash(password, f"$2b${cost:02}${_encode(os.urandom(16))}")
+
+
+def cost_of(stored: str) -> int:
+    """The cost of a stored hash."""
+    return int(stored[4:6])
+
+
+def _parse(custom: CustomHash) -> str:
+    check_text_form(custom)
+    return parse_bcrypt(custom.hash.value, path="hash.value")
+
+
+def _verify(stored: str, password: bytes) -> bool:
+    computed = bcrypt_hash(password[:LONGEST_PASSWORD_BYTES], setting_of(stored))
+    return hmac.compare_digest(computed[29:], stored[29:59] + _canonical(stored[59], unused_bits=2))
+
+
+def setting_of(stored: str) -> str:
+    """Version, cost and salt as an implementation takes them.
+
+    All of `$2a$`, `$2b$` and `$2y$` are the same function done right, so `$2b$` is asked for: libxcrypt would answer
+    differently for `$2a$` on a few inputs, as a guard against an old fault. The bits of the last character that are
+    no part of the salt are cleared, because some implementations refuse them.
+    """
+    return f"$2b${stored[4:28]}{_canonical(stored[28], unused_bits=4)}"
+
+
+def _canonical(character: str, *, unused_bits: int) -> str:
+    value = _ALPHABET.index(character)
+    return _ALPHABET[value >> unused_bits << unused_bits]
+
+
+def _encode(raw: bytes) -> str:
+    """bcrypt's own base64: its alphabet, most significant bits first, no padding."""
+    bits, count = int.from_bytes(raw), len(raw) * 8
+    padding = -count % 6
+    bits <<= padding
+    return "".join(_ALPHABET[bits >> shift & 63] for shift in range(count + padding - 6, -1, -6))
+
+
+BCRYPT = Scheme(
+    algorithms=frozenset({"bcrypt"}),
+    identifiers=frozenset({"2a", "2b", "2y"}),
+    parse=_parse,
+    verify=_verify,
+    is_cheap=lambda stored: cost_of(stored) < 10,
+    salts_password=True,
+)
