@@ -161,6 +161,13 @@ async def singleton(reader: Reader, tenant: TenantScope, declaration: Singleton[
     return msgspec.convert(record.document if record else {}, declaration.document)
 
 
+def defaults(declaration: Singleton[Any]) -> dict[str, Any]:
+    """What a singleton shows before it is first changed."""
+    projection = project(declaration.document)
+    shown: dict[str, Any] = msgspec.to_builtins(declaration.document())
+    return {name: value for name, value in shown.items() if name not in projection.computed}
+
+
 async def cached_singleton(store: Store, tenant: TenantScope, declaration: Singleton[D]) -> D:
     """Like `singleton`, through the tenant's cache; the document must not be changed."""
     entries = tenant.cached(store.cache_epoch(tenant.id))

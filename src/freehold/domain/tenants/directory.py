@@ -1,0 +1,165 @@
+"""Which tenants this server has, found by host name, by name, and made, emptied or moved.
+
+A tenant's domain is a host, with the port when it is not 443, and its issuer is `https://` + domain + `/`.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from freehold.domain.tenants.tables import DATA_KEYS, TENANTS
+from freehold.kernel.clock import Clock
+from freehold.kernel.crypto.ids import new_id
+from freehold.kernel.crypto.sealing import Keyring, Sealer
+from freehold.kernel.declare.registry import Registry
+from freehold.kernel.declare.scope import EventSink, TenantScope
+from freehold.kernel.errors import BadRequest, Conflict, NotFound
+from freehold.kernel.store import Reader, Store, Transaction
+
+EVERY_TENANT = ""
+"""The pseudo tenant whose cache epoch moves when a tenant appears, moves or goes."""
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_SELECT = """
+select t.tenant_id, t.name, t.domain, k.wrapped from tenants t join data_keys k on k.tenant_id = t.tenant_id
+"""
+
+
+@dataclass(slots=True)
+class TenantDirectory:
+    """Finds tenants; scopes are kept until any tenant changes."""
+
+    store: Store
+    keyring: Keyring
+    clock: Clock
+    registry: Registry
+    events: EventSink
+    _epoch: int = -1
+    _by_host: dict[str, TenantScope] = field(default_factory=dict)
+
+    async def by_host(self, host: str) -> TenantScope | None:
+        """The tenant that answers on this Host header value, or None."""
+        if self.store.cache_epoch(EVERY_TENANT) != self._epoch:
+            await self._load()
+        found = self._by_host.get(host)
+        if found is None and not host.islower():
+            found = self._by_host.get(host.lower())
+        if found is None and host.endswith(":443"):
+            found = self._by_host.get(host[:-4].lower())
+        return found
+
+    async def by_name(self, name: str) -> TenantScope:
+        """The tenant of this name. Raises NotFound."""
+        for tenant in await self.all():
+            if tenant.name == name:
+                return tenant
+        raise NotFound(f"There is no tenant called {name[:64]}.")
+
+    async def all(self) -> list[TenantScope]:
+        """All tenants, ordered by name."""
+        if self.store.cache_epoch(EVERY_TENANT) != self._epoch:
+            await self._load()
+        return sorted(self._by_host.values(), key=lambda tenant: tenant.name)
+
+    async def create(self, name: str, domain: str, *, tenant_id: str | None = None, empty: bool = False) -> TenantScope:
+        """Make a tenant with what a new Auth0 tenant contains, or with nothing at all for a restore (`empty`).
+
+        Raises BadRequest for a name that is no DNS label, Conflict when name or domain is taken.
+        """
+        check_name(name)
+        async with self.store.transaction() as tx:
+            tenant = await self.create_in(tx, name, domain, tenant_id=tenant_id)
+            if not empty:
+                await bootstrap(tx, tenant)
+        self._epoch = -1
+        return await self.by_name(name)
+
+    async def create_in(
+        self, tx: Transaction, name: str, domain: str, *, tenant_id: str | None = None, created_at: int | None = None
+    ) -> TenantScope:
+        """Insert the tenant's row and a new data key, in the caller's transaction. Raises Conflict."""
+        taken = "select name from tenants where name = :name or domain = :domain or tenant_id = :tenant_id"
+        id_ = tenant_id or new_id("t_", 10)
+        if await tx.one(taken, name=name, domain=domain, tenant_id=id_):
+            raise Conflict(f"A tenant with the name {name} or the domain {domain} exists already.")
+        now = self.clock.now_ms()
+        data_key = self.keyring.new_data_key()
+        await tx.run(
+            "insert into tenants (tenant_id, name, domain, created_at) "
+            "values (:tenant_id, :name, :domain, :created_at)",
+            tenant_id=id_,
+            name=name,
+            domain=domain,
+            created_at=now if created_at is None else created_at,
+        )
+        await tx.run(
+            "insert into data_keys (tenant_id, wrapped, created_at) values (:tenant_id, :wrapped, :created_at)",
+            tenant_id=id_,
+            wrapped=self.keyring.wrap(data_key),
+            created_at=now,
+        )
+        tx.touch(EVERY_TENANT)
+        return self.scope(id_, name, domain, data_key)
+
+    async def reset(self, name: str) -> TenantScope:
+        """Put a tenant back to new. Its signing keys and its management client stay, so issued tokens keep working."""
+        tenant = await self.by_name(name)
+        async with self.store.transaction() as tx:
+            await empty(tx, tenant, keep=frozenset({TENANTS.name, DATA_KEYS.name}))
+            await bootstrap(tx, tenant)
+            tx.touch(tenant.id)
+        return tenant
+
+    async def delete(self, name: str) -> None:
+        """Remove a tenant and every row of it. Raises NotFound."""
+        tenant = await self.by_name(name)
+        async with self.store.transaction() as tx:
+            await erase(tx, tenant)
+        self._epoch = -1
+
+    def scope(self, tenant_id: str, name: str, domain: str, data_key: bytes) -> TenantScope:
+        """The scope of a tenant whose data key is known."""
+        return TenantScope(tenant_id, name, domain, Sealer(data_key), self.clock, self.registry, self.events)
+
+    async def _load(self) -> None:
+        epoch = self.store.cache_epoch(EVERY_TENANT)
+        known = {tenant.id: tenant for tenant in self._by_host.values()}
+        by_host: dict[str, TenantScope] = {}
+        for tenant_id, name, domain, wrapped in await self.store.all(_SELECT):
+            tenant = known.get(tenant_id)
+            if tenant is None or (tenant.name, tenant.domain) != (name, domain):
+                tenant = self.scope(tenant_id, name, domain, self.keyring.unwrap(bytes(wrapped)))
+            by_host[domain] = tenant
+        self._by_host, self._epoch = by_host, epoch
+
+
+def check_name(name: str) -> None:
+    """Refuse a tenant name that is not one lower-case DNS label. Raises BadRequest."""
+    if not _NAME.fullmatch(name):
+        raise BadRequest("A tenant's name has 1 to 63 lower-case letters, digits and hyphens, none at the ends.")
+
+
+async def bootstrap(tx: Transaction, tenant: TenantScope) -> None:
+    """Make what each package gives a new tenant, in the order of the registry."""
+    for package in tenant.registry.packages:
+        if package.bootstrap:
+            await package.bootstrap(tx, tenant)
+
+
+async def erase(tx: Transaction, tenant: TenantScope) -> None:
+    """Delete every row of the tenant, in every table that has tenants."""
+    await empty(tx, tenant, keep=frozenset())
+    tx.touch(tenant.id)
+    tx.touch(EVERY_TENANT)
+
+
+async def empty(tx: Transaction, tenant: TenantScope, *, keep: frozenset[str]) -> None:
+    """Delete the tenant's rows in all tables but those named."""
+    for table in tenant.registry.tables:
+        if table.name not in keep and any(column.name == "tenant_id" for column in table.columns):
+            await tx.run(f"delete from {table.name} where tenant_id = :tenant_id", tenant_id=tenant.id)  # noqa: S608
+
+
+async def exists(reader: Reader, tenant_id: str, name: str) -> bool:
+    """Whether a tenant of this id or name is here."""
+    sql = "select 1 from tenants where tenant_id = :tenant_id or name = :name"
+    return await reader.one(sql, tenant_id=tenant_id, name=name) is not None

@@ -1,0 +1,42 @@
+"""The `fields` and `include_fields` parameters: which members of a document an answer shows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from freehold.kernel.errors import BadRequest
+from freehold.surfaces.management.call import ManagementCall
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A choice of members; `names` empty means all."""
+
+    names: frozenset[str]
+    include: bool = True
+
+    @classmethod
+    def of(cls, call: ManagementCall) -> "Fields":
+        """The choice a request makes. Raises BadRequest for a malformed one."""
+        raw = call.query("fields")
+        include = call.query("include_fields")
+        if include not in {None, "true", "false"}:
+            raise BadRequest(
+                "Query validation error: 'Expected type boolean but found type string' on property include_fields.",
+                code="invalid_query_string",
+            )
+        names = frozenset(name.strip() for name in raw.split(",") if name.strip()) if raw else frozenset()
+        return cls(names, include != "false")
+
+    def apply(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The chosen members; a dotted name chooses inside an object."""
+        if not self.names:
+            return document
+        if not self.include:
+            return {key: value for key, value in document.items() if key not in self.names}
+        plain = {key: value for key, value in document.items() if key in self.names}
+        for name in self.names:
+            head, dot, rest = name.partition(".")
+            inner = document.get(head)
+            if dot and head not in plain and isinstance(inner, dict) and rest in inner:
+                plain.setdefault(head, {})[rest] = inner[rest]
+        return plain

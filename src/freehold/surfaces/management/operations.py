@@ -1,0 +1,43 @@
+"""Plain functions attached to the API: their answer becomes a response, their body is decoded first."""
+
+from collections.abc import Awaitable, Callable
+
+from freehold.kernel.declare.shapes import Handler, Operation
+from freehold.kernel.declare.validation import convert_body, decode_body
+from freehold.kernel.http.response import Response, empty, json
+from freehold.surfaces.management.call import ManagementCall
+
+Work = Callable[[ManagementCall], Awaitable[Response]]
+
+
+def attached(operation: Operation) -> Work:
+    """The work of an Operation: decode the body it declares, call it, shape what it answers."""
+    handler, status, body = operation.handler, operation.status, operation.body
+
+    async def work(call: ManagementCall) -> Response:
+        if body is not None:
+            request = call.request
+            if request.media_type == "application/x-www-form-urlencoded":
+                call.body = convert_body(dict((await request.form()).single()), body)
+            else:
+                call.body = decode_body(await request.json_bytes(), body)
+        return _answer(await handler(call), status)
+
+    return work
+
+
+def plain(handler: Handler, status: int) -> Work:
+    """The work of a function that replaces a built-in operation; it reads the body itself."""
+
+    async def work(call: ManagementCall) -> Response:
+        return _answer(await handler(call), status)
+
+    return work
+
+
+def _answer(value: object, status: int) -> Response:
+    if isinstance(value, Response):
+        return value
+    if value is None:
+        return empty(status)
+    return json(value, status)
