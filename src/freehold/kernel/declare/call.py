@@ -21,6 +21,8 @@ class Call(Protocol):
     """The decoded body, when the operation declares its type."""
     request: Any
     """The kernel.http Request, for what is not covered here (multipart files, headers)."""
+    prepared: Any
+    """What the operation's `before` answered; None without one."""
     services: Any
     """The app's services (password pool, mail, keyring ...); see app.py."""
 

@@ -96,6 +96,8 @@ class Collection(Generic[D]):
     changed: Hook | None = None
     overrides: Mapping[str, "Handler"] = field(default_factory=dict)
     """Functions that replace a built-in operation by name."""
+    before: Mapping[str, "Handler"] = field(default_factory=dict)
+    """Slow work of an override that must not hold the transaction, by the operation's name; see `Operation.before`."""
     cached: bool = True
     """Whether a write drops the tenant's cached documents; off for what is written per person."""
     method_update: Literal["PATCH", "PUT"] = "PATCH"
@@ -197,6 +199,9 @@ class Operation:
     audit: str = ""
     """The description of the audit entry; empty for views, which are not audited."""
     max_body: int | None = None
+    before: Handler | None = None
+    """What is done before the transaction begins (hash a password, make a key, read an upload): its answer is
+    `call.prepared` in the handler. It has no transaction, and what it read may have changed since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

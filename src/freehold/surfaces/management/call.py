@@ -11,7 +11,9 @@ from freehold.kernel.store import Reader, Store, Transaction
 class ManagementCall:
     """A request with who makes it, in which tenant and, for a write, in which transaction."""
 
-    __slots__ = ("_tx", "actor", "body", "description", "details", "params", "request", "services", "tenant")
+    __slots__ = (
+        "_tx", "actor", "body", "description", "details", "params", "prepared", "request", "services", "tenant",
+    )  # fmt: skip
 
     def __init__(
         self, request: Request, tenant: TenantScope, actor: Actor, services: Any, tx: Transaction | None = None
@@ -22,6 +24,7 @@ class ManagementCall:
         self.services = services
         self.params: Mapping[str, str] = request.params
         self.body: Any = None
+        self.prepared: Any = None
         self.description = ""
         self.details: dict[str, Any] = {}
         self._tx = tx
@@ -38,6 +41,10 @@ class ManagementCall:
         if self._tx is None:
             raise RuntimeError("a GET operation has no transaction")
         return self._tx
+
+    def begin(self, tx: Transaction) -> None:
+        """From here on the request has a transaction."""
+        self._tx = tx
 
     @property
     def reader(self) -> Reader:

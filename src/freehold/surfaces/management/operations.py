@@ -1,6 +1,7 @@
 """Plain functions attached to the API: their answer becomes a response, their body is decoded first."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from freehold.kernel.declare.shapes import Handler, Operation
 from freehold.kernel.declare.validation import convert_body, decode_body
@@ -15,13 +16,21 @@ def attached(operation: Operation) -> Work:
     handler, status, body = operation.handler, operation.status, operation.body
 
     async def work(call: ManagementCall) -> Response:
-        if body is not None:
-            request = call.request
-            if request.media_type == "application/x-www-form-urlencoded":
-                call.body = convert_body(dict((await request.form()).single()), body)
-            else:
-                call.body = decode_body(await request.json_bytes(), body)
+        await _decode(call, body)
         return _answer(await handler(call), status)
+
+    return work
+
+
+def preliminary(operation: Operation) -> Callable[[ManagementCall], Awaitable[Any]] | None:
+    """The work an Operation does before its transaction, with the body decoded; None when it has none."""
+    before, body = operation.before, operation.body
+    if before is None:
+        return None
+
+    async def work(call: ManagementCall) -> Any:
+        await _decode(call, body)
+        return await before(call)
 
     return work
 
@@ -33,6 +42,16 @@ def plain(handler: Handler, status: int) -> Work:
         return _answer(await handler(call), status)
 
     return work
+
+
+async def _decode(call: ManagementCall, body: Any) -> None:
+    if body is None or call.body is not None:
+        return
+    request = call.request
+    if request.media_type == "application/x-www-form-urlencoded":
+        call.body = convert_body(dict((await request.form()).single()), body)
+    else:
+        call.body = decode_body(await request.json_bytes(), body)
 
 
 def _answer(value: object, status: int) -> Response:

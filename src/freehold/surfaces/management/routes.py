@@ -33,6 +33,7 @@ class Endpoint:
     declaration: Any = None
     kind: str = ""
     """list, get, create, update, delete, or `operation`."""
+    before: Callable[[ManagementCall], Awaitable[Any]] | None = None
 
 
 def endpoints(registry: Registry) -> list[Endpoint]:
@@ -54,7 +55,7 @@ def add_routes(router: Router, registry: Registry) -> None:
 
 
 def _handler(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    work, scopes, writes = endpoint.work, endpoint.scopes, endpoint.writes
+    work, scopes, writes, before = endpoint.work, endpoint.scopes, endpoint.writes, endpoint.before
 
     async def handle(request: Request) -> Response:
         services = request.services
@@ -65,8 +66,11 @@ def _handler(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         # The body is read before the transaction begins, so that a slow client holds no lock.
         if request.media_type != "multipart/form-data":
             await request.body()
+        call = ManagementCall(request, request.tenant, actor, services)
+        if before is not None:
+            call.prepared = await before(call)
         async with services.store.transaction() as tx:
-            call = ManagementCall(request, request.tenant, actor, services, tx)
+            call.begin(tx)
             response = await work(call)
             description = call.description or endpoint.audit
             if description and response.status < 400:
@@ -115,6 +119,7 @@ def _operation(operation: Operation) -> Endpoint:
         operation.max_body,
         operation,
         "operation",
+        operations.preliminary(operation),
     )
 
 
@@ -144,8 +149,9 @@ def _collection(declaration: Collection[Any]) -> Iterable[Endpoint]:
             override = declaration.overrides.get(name)
             work = operations.plain(override, code) if override else work  # noqa: PLW2901
             yield Endpoint(
-                method, path, f"{declaration.name}.{name}", needed, work, writes, code, audit, None, declaration, name
-            )
+                method, path, f"{declaration.name}.{name}", needed, work, writes, code, audit, None, declaration, name,
+                declaration.before.get(name),
+            )  # fmt: skip
 
 
 def _singleton(declaration: Singleton[Any]) -> Iterable[Endpoint]:
