@@ -80,8 +80,18 @@ def hidden_paths(projection: Projection, document: dict[str, Any]) -> tuple[dict
     return secrets, sealed
 
 
-@cache
+_projections: dict[type[Document], Projection] = {}
+
+
 def project(document: type[Document]) -> Projection:
+    """The projections of a document type, compiled at first use. Raises DeclarationError."""
+    projection = _projections.get(document)
+    if projection is None:
+        projection = _projections[document] = _compile(document)
+    return projection
+
+
+def _compile(document: type[Document]) -> Projection:
     """Compile a document type. Raises DeclarationError when markers contradict or are misplaced."""
     hints = typing.get_type_hints(document, include_extras=True)
     create: list[Any] = []
@@ -132,9 +142,7 @@ def project(document: type[Document]) -> Projection:
 
 def lenient(struct: Any) -> Any:
     """The same input type, ignoring unknown members instead of refusing them."""
-    fields = [
-        (f.name, f.type) if f.required else (f.name, f.type, f.default) for f in msgspec.structs.fields(struct)
-    ]
+    fields = [(f.name, f.type) if f.required else (f.name, f.type, f.default) for f in msgspec.structs.fields(struct)]
     return msgspec.defstruct(struct.__name__ + "Lenient", fields, kw_only=True)
 
 

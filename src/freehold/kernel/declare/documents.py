@@ -16,7 +16,7 @@ from freehold.kernel.clock import iso
 from freehold.kernel.declare.compile import Path, Projection, hidden_paths, lenient, project, table_of
 from freehold.kernel.declare.scope import SYSTEM, Actor, Change, TenantScope
 from freehold.kernel.declare.shapes import Child, Collection, Document, OpenPart, Singleton
-from freehold.kernel.declare.validation import InvalidBody, convert_body
+from freehold.kernel.declare.validation import convert_body
 from freehold.kernel.errors import Conflict, NotFound, PreconditionFailed
 from freehold.kernel.store import Reader, Store, Transaction, UniqueViolation
 
@@ -96,9 +96,7 @@ async def get(reader: Reader, tenant: TenantScope, declaration: Collection[D], i
     return document
 
 
-async def select(
-    reader: Reader, tenant: TenantScope, declaration: Collection[Any], **where: str
-) -> list[Record]:
+async def select(reader: Reader, tenant: TenantScope, declaration: Collection[Any], **where: str) -> list[Record]:
     """All rows whose indexed fields have these values, ordered by id; `parent` names a child's parent."""
     conditions, params = ["tenant_id = :tenant_id"], {"tenant_id": tenant.id}
     for name, value in where.items():
@@ -246,9 +244,7 @@ async def update(
     """
     projection = project(declaration.document)
     current = await read(tx, tenant, declaration, id_)
-    if current is None and isinstance(declaration, Collection):
-        raise missing(declaration)
-    if current is not None and parent is not None and current.parent != parent:
+    if isinstance(declaration, Collection) and (current is None or (parent is not None and current.parent != parent)):
         raise missing(declaration)
     if if_version is not None and (current is None or current.version != if_version):
         raise PreconditionFailed("The object was changed since it was read.")
@@ -442,10 +438,7 @@ def _check_variants(projection: Projection, values: dict[str, Any]) -> None:
         if value is None:
             value = {}
         shape = variant.shape(values.get(variant.by))
-        try:
-            checked = msgspec.to_builtins(convert_body(value, shape))
-        except InvalidBody as error:
-            raise InvalidBody(error.message.replace(" on property ", f" on property {name}.")) from None
+        checked = msgspec.to_builtins(convert_body(value, shape, inside=name))
         values[name] = {**value, **checked} if issubclass(shape, OpenPart) else checked
 
 

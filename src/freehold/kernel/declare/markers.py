@@ -92,7 +92,7 @@ class InColumn(Marker):
     type: Literal["text", "bigint"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Variant(Marker):
     """An object whose shape depends on the sibling field `by`: `shapes` maps its value to a Struct.
 

@@ -63,7 +63,7 @@ class Registry:
         """The kinds of vault content."""
         return tuple(d for d in self.by_name.values() if isinstance(d, VaultKind))
 
-    def documents(self) -> Iterator[Collection[Any] | Singleton[Any]]:
+    def holding_documents(self) -> Iterator[Collection[Any] | Singleton[Any]]:
         """All declarations that hold documents."""
         for declaration in self.by_name.values():
             if isinstance(declaration, Collection | Singleton):
@@ -116,7 +116,7 @@ class Registry:
 
     def _find_referrers(self) -> Mapping[str, list[tuple[Collection[Any], str, Ref]]]:
         referrers: dict[str, list[tuple[Collection[Any], str, Ref]]] = {}
-        for declaration in self.documents():
+        for declaration in self.holding_documents():
             for name, ref in project(declaration.document).refs.items():
                 if ref.to not in self.by_name:
                     raise DeclarationError(f"{declaration.name}.{name} refers to {ref.to}, which nobody declares")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from freehold.kernel.declare import documents
+from freehold.kernel.declare.compile import table_of
 from freehold.kernel.declare.scope import TenantScope
 from freehold.kernel.declare.shapes import Collection, Link
 from freehold.kernel.store import Reader, Row, Transaction
@@ -51,7 +52,7 @@ async def related(
 ) -> tuple[list[Row], int | None]:
     """Rows of the far documents, bounded by a page's SQL, and how many there are in all when asked."""
     near_column, far_column = ("right_id", "left_id") if reverse else ("left_id", "right_id")
-    table = documents.table_of(far).name
+    table = table_of(far).name
     joined = (
         f"from {table} d join {link.table} l on l.tenant_id = d.tenant_id and l.{far_column} = d.id "
         f"where d.tenant_id = :tenant_id and l.{near_column} = :near"
@@ -59,8 +60,8 @@ async def related(
     params = {"tenant_id": tenant.id, "near": near_id}
     columns = documents.statements(far).select.split(" from ", 1)[0].removeprefix("select ")
     listed = ", ".join(c if c in {"''", "null"} else f"d.{c}" for c in columns.split(", "))
-    rows = await reader.all(f"select {listed} {joined}{bounds}", **params, **limits)  # noqa: S608
+    rows = await reader.all(f"select {listed} {joined}{bounds}", **params, **limits)
     if not count:
         return rows, None
-    row = await reader.one(f"select count(*) {joined}", **params)  # noqa: S608
+    row = await reader.one(f"select count(*) {joined}", **params)
     return rows, int(row[0]) if row else 0

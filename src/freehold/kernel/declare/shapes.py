@@ -67,7 +67,7 @@ class Filter:
     type: Literal["string", "boolean", "list"] = "string"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Collection(Generic[D]):
     """Many documents of one kind, with list, get, create, update and delete."""
 
@@ -115,7 +115,7 @@ class Collection(Generic[D]):
         return self.list_name or self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Child(Collection[D]):
     """Documents that belong to one document of the declaration `parent` and go when it goes.
 
@@ -125,7 +125,7 @@ class Child(Collection[D]):
     parent: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Singleton(Generic[D]):
     """One document per tenant, with its defaults until it is first changed."""
 
@@ -147,7 +147,7 @@ class Singleton(Generic[D]):
         return self.table
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Link:
     """A many-to-many relation between two collections, seen from both sides.
 
@@ -184,7 +184,7 @@ Handler = Callable[[Any], Awaitable[Any]]
 """Takes a `surfaces.management` Call, answers a value to encode, None for no body, or a Response."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Operation:
     """A plain function attached to the Management API by name: an action or a view."""
 
@@ -204,7 +204,7 @@ class Operation:
     `call.prepared` in the handler. It has no transaction, and what it read may have changed since."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stored:
     """A typed table without an API of its own, exported and restored row by row."""
 
@@ -220,7 +220,7 @@ class Stored:
         return self.table.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ephemeral:
     """A table that no export holds, with a reason someone could dispute."""
 
@@ -233,7 +233,7 @@ class Ephemeral:
         return self.table.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Derived:
     """A table computed from another declaration; rebuilt after a restore by `rebuild(tx, tenant)`."""
 
@@ -247,7 +247,7 @@ class Derived:
         return self.table.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VaultKind:
     """One kind of vault content: it leaves only sealed, through the ceremony or the operator's offline path."""
 
@@ -258,7 +258,7 @@ class VaultKind:
 Declaration = Collection[Any] | Child[Any] | Singleton[Any] | Link | Stored | Ephemeral | Derived | VaultKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Package:
     """What one feature package adds to a tenant; `registry.py` lists them in order."""
 

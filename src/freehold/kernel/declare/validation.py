@@ -41,21 +41,22 @@ def decode_body(raw: bytes, type_: Any) -> Any:
         raise InvalidBody("Payload validation error: 'The JSON is nested too deeply'.") from None
 
 
-def convert_body(value: Any, type_: Any) -> Any:
-    """Like `decode_body` for a value that is already decoded (a form, an import row, stored parts merged)."""
+def convert_body(value: Any, type_: Any, *, inside: str = "") -> Any:
+    """Like `decode_body` for a value that is already decoded; `inside` is the property that holds the value."""
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as error:
-        raise InvalidBody(explain(str(error))) from None
+        raise InvalidBody(explain(str(error), inside=inside)) from None
 
 
-def explain(error: str, subject: str = "Payload") -> str:
+def explain(error: str, subject: str = "Payload", *, inside: str = "") -> str:
     """Auth0's sentence for a msgspec validation error."""
     path = ""
     found = _PATH.search(error)
     if found:
         path = found["path"].lstrip(".").replace("[...]", "")
         error = error[: found.start()]
+    path = ".".join(part for part in (inside, path) if part)
     reason = _reason(error)
     where = f" on property {path}" if path else ""
     return f"{subject} validation error: '{reason}'{where}."

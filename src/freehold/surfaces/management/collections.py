@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from freehold.kernel.declare import documents
-from freehold.kernel.declare.compile import hidden_paths, project
+from freehold.kernel.declare.compile import hidden_paths, project, table_of
 from freehold.kernel.declare.shapes import Child, Collection, Filter, Singleton
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.http.response import Response, empty, json
@@ -19,7 +19,7 @@ Work = Callable[[ManagementCall], Awaitable[Response]]
 def listing(declaration: Collection[Any]) -> Work:
     """GET on the collection: filtered, paged the way the request asks for."""
     statements = documents.statements(declaration)
-    table = documents.table_of(declaration).name
+    table = table_of(declaration).name
 
     async def work(call: ManagementCall) -> Response:
         page = Page.of(call, declaration)
@@ -70,9 +70,7 @@ def creating(declaration: Collection[Any]) -> Work:
     async def work(call: ManagementCall) -> Response:
         given = await read_body(call)
         parent = await _parent(call, declaration)
-        record = await documents.create(
-            call.tx, call.tenant, declaration, given, actor=call.actor, parent=parent
-        )
+        record = await documents.create(call.tx, call.tenant, declaration, given, actor=call.actor, parent=parent)
         return json(await shown(call, declaration, record, created=True), status)
 
     return work
