@@ -21,6 +21,7 @@ from freehold.kernel.store.api import (
     Values,
 )
 from freehold.kernel.store.dialect import escape_like
+from freehold.kernel.store.introspect import verify_schema
 from freehold.kernel.store.migrations import create_schema, migrate
 from freehold.kernel.store.schema import Column, Index, Table, ddl, declared_schema_sql
 from freehold.kernel.store.sqlite import SqliteStore
@@ -49,6 +50,7 @@ __all__ = [
     "escape_like",
     "migrate",
     "open_store",
+    "verify_schema",
 ]
 
 
@@ -56,4 +58,9 @@ def open_store(url: str, *, clock: Clock) -> Store:
     """The store at `sqlite:///path`, `sqlite:///:memory:` (private, gone when closed) or `postgresql://...`."""
     if url.startswith("sqlite:///"):
         return SqliteStore(url.removeprefix("sqlite:///"), clock=clock)
+    if url.startswith(("postgresql://", "postgres://")):
+        # Imported here because an embedded installation should not pay for the driver.
+        from freehold.kernel.store.postgresql import PostgresqlStore
+
+        return PostgresqlStore(url, clock=clock)
     raise ValueError("A store's URL starts with sqlite:/// or postgresql://")

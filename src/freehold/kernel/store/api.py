@@ -143,6 +143,7 @@ class Dialect(Protocol):
     """How one database spells what the other spells differently."""
 
     name: str
+    schema_lock: str
 
     def ddl(self, sql: str) -> str:
         """A schema statement in this database's words."""

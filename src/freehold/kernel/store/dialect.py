@@ -18,7 +18,7 @@ combination of types it is called with. Where a bare null has no type to take, a
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -44,6 +44,7 @@ class SqliteDialect:
     """SQLite 3.37 and later."""
 
     name = "sqlite"
+    schema_lock = "select 1"  # the one writer is lock enough
 
     def __init__(self) -> None:
         self._compiled: dict[str, str] = {}
@@ -67,6 +68,7 @@ class PostgresqlDialect:
     """PostgreSQL 13 and later."""
 
     name = "postgresql"
+    schema_lock = "select pg_advisory_xact_lock(7205759403792793)"
 
     def __init__(self) -> None:
         self._compiled: dict[tuple[Any, ...], tuple[str, tuple[str, ...]]] = {}
@@ -82,7 +84,7 @@ class PostgresqlDialect:
         text, names = found
         return text, [_postgresql_value(params[name]) for name in names]
 
-    def compile_many(self, sql: str, rows: list[Mapping[str, Any]]) -> tuple[str, list[list[Any]]]:
+    def compile_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[list[Any]]]:
         """As `compile`, for many sets of parameters; a column's type is that of its first value that is not None."""
         samples = {name: next((row[name] for row in rows if row[name] is not None), None) for name in rows[0]}
         text, names = self._compile(sql, samples)

@@ -1,0 +1,441 @@
+"""The store on PostgreSQL: a pool of connections, prepared statements, read committed.
+
+A transaction keeps one connection; each read outside takes one for a moment. Unlike on SQLite two transactions really
+run side by side, so code relies on unique indexes and on the row counts of conditional statements, never on having
+looked first. `touch` travels by NOTIFY; while the listening connection is down no epoch repeats, so nothing is cached.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+
+import asyncpg
+import asyncpg.transaction
+from asyncpg.pool import PoolConnectionProxy
+
+from freehold.kernel.clock import Clock
+from freehold.kernel.errors import Unavailable
+from freehold.kernel.store.api import QueryTimeout, Row, UniqueViolation, Unstorable
+from freehold.kernel.store.dialect import PostgresqlDialect, check_text
+from freehold.kernel.store.queue import insert_job
+
+POOL_SIZE = 8
+ACQUIRE_S = 10.0
+CONNECT_S = 10.0
+HEARTBEAT_S = 10.0
+RECONNECT_S = 1.0
+CHANNEL = "freehold_epochs"
+
+T = TypeVar("T")
+Connection = PoolConnectionProxy
+
+_log = logging.getLogger(__name__)
+
+
+class PostgresqlStore:
+    """A store in one PostgreSQL database; see the module."""
+
+    def __init__(self, url: str, *, clock: Clock, pool_size: int = POOL_SIZE) -> None:
+        self.url = url
+        self.clock = clock
+        self.dialect = PostgresqlDialect()
+        self._pool_size = pool_size
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+        self._search_slots = asyncio.Semaphore(max(1, pool_size // 2))
+        self._epochs = _Epochs(url)
+        self._on_enqueue: list[Callable[[], None]] = []
+        self._unique: dict[str, tuple[str, ...]] = {}
+
+    # Reading
+
+    async def one(self, sql: str, /, **params: Any) -> Row | None:
+        async with self._connection() as connection:
+            text, arguments = self.dialect.compile(sql, params)
+            record = await self._translating(connection.fetchrow(text, *arguments))
+            return None if record is None else tuple(record)
+
+    async def all(self, sql: str, /, **params: Any) -> list[Row]:
+        async with self._connection() as connection:
+            text, arguments = self.dialect.compile(sql, params)
+            return [tuple(record) for record in await self._translating(connection.fetch(text, *arguments))]
+
+    async def search(self, sql: str, /, *, timeout_s: float = 2.0, **params: Any) -> list[Row]:
+        try:
+            # A cancelled asyncpg call cancels the query in the server as well.
+            async with asyncio.timeout(timeout_s), self._search_slots:
+                return await self.all(sql, **params)
+        except TimeoutError:
+            raise QueryTimeout("The search took too long; narrow it down") from None
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["PostgresqlSnapshot"]:
+        # A connection of its own: an export may last longer than the pool can spare one.
+        connection = await self._translating(_connect(self.url))
+        try:
+            snapshot = PostgresqlSnapshot(self, connection)
+            await snapshot.open()
+            yield snapshot
+        finally:
+            connection.terminate()
+
+    def cache_epoch(self, tenant_id: str) -> int:
+        return self._epochs.current(tenant_id)
+
+    # Writing
+
+    def transaction(self) -> "PostgresqlTransaction":
+        return PostgresqlTransaction(self)
+
+    async def run(self, sql: str, /, **params: Any) -> int:
+        check_text(params)
+        async with self._connection() as connection:
+            text, arguments = self.dialect.compile(sql, params)
+            return _affected(await self._translating(connection.execute(text, *arguments)))
+
+    def on_enqueue(self, callback: Callable[[], None]) -> None:
+        self._on_enqueue.append(callback)
+
+    async def close(self) -> None:
+        await self._epochs.close()
+        if self._pool is not None:
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    await self._pool.close()
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
+
+    # Connections
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        connection = await self._acquire()
+        try:
+            yield connection
+        finally:
+            await self._release(connection)
+
+    async def _acquire(self) -> Connection:
+        pool = self._pool or await self._open()
+        try:
+            return await self._translating(pool.acquire(timeout=ACQUIRE_S))
+        except TimeoutError:
+            raise Unavailable("All database connections are busy") from None
+
+    async def _release(self, connection: Connection) -> None:
+        assert self._pool is not None
+        with contextlib.suppress(*_CONNECTION_ERRORS):
+            await self._pool.release(connection)
+
+    async def _open(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await self._translating(
+                    asyncpg.create_pool(
+                        self.url,
+                        min_size=1,
+                        max_size=self._pool_size,
+                        timeout=CONNECT_S,
+                        statement_cache_size=1024,
+                        max_cached_statement_lifetime=0,
+                        reset=_keep_session,
+                        server_settings=_SETTINGS,
+                    )
+                )
+                await self._epochs.start()
+            return self._pool
+
+    # Errors
+
+    async def _translating(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except asyncpg.UniqueViolationError as error:
+            raise await self._unique_violation(error) from error
+        except (asyncpg.DataError, UnicodeEncodeError) as error:
+            raise Unstorable("A value cannot be stored") from error
+        except _OUTSIDE_CAUSES as error:
+            raise Unavailable("The database cannot be read or written right now") from error
+
+    async def _unique_violation(self, error: asyncpg.UniqueViolationError) -> UniqueViolation:
+        index, table = error.constraint_name or "", error.table_name or ""
+        if index not in self._unique:
+            # The failed transaction takes no more statements, so another connection is asked.
+            async with self._connection() as connection:
+                records = await self._translating(connection.fetch(_INDEX_COLUMNS, error.schema_name, index))
+            self._unique[index] = tuple(record[0] for record in records)
+        return UniqueViolation(index=index, table=table, columns=self._unique[index])
+
+
+class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]):
+    """A transaction on one connection of the pool."""
+
+    _connection: Connection
+
+    def __init__(self, store: PostgresqlStore) -> None:
+        self._store = store
+        self._callbacks: list[Callable[[], None]] = []
+        self._touched: set[str] = set()
+        self._failure: Exception | None = None
+        self._savepoints = 0
+        self._enqueued = False
+
+    async def __aenter__(self) -> "PostgresqlTransaction":
+        self._connection = await self._store._acquire()
+        try:
+            await self._store._translating(self._connection.execute("begin"))
+        except BaseException:
+            self._connection.terminate()
+            await self._store._release(self._connection)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # In a task of its own, so that a cancelled caller neither stops a commit half way nor leaks the connection.
+        if error is None and self._failure is None:
+            await asyncio.shield(asyncio.ensure_future(self._commit()))
+        else:
+            await asyncio.shield(asyncio.ensure_future(self._roll_back()))
+            if error is None and self._failure is not None:
+                raise self._failure
+
+    async def _commit(self) -> None:
+        store = self._store
+        try:
+            for tenant_id in sorted(self._touched):
+                await store._translating(self._connection.execute("select pg_notify($1, $2)", CHANNEL, tenant_id))
+            await store._translating(self._connection.execute("commit"))
+        except BaseException:
+            self._connection.terminate()
+            raise
+        finally:
+            await store._release(self._connection)
+        for tenant_id in self._touched:
+            store._epochs.advance(tenant_id)
+        for callback in (*self._callbacks, *(store._on_enqueue if self._enqueued else ())):
+            asyncio.get_running_loop().call_soon(callback)
+
+    async def _roll_back(self) -> None:
+        try:
+            await self._connection.execute("rollback")
+        except _CONNECTION_ERRORS:
+            self._connection.terminate()
+        finally:
+            await self._store._release(self._connection)
+
+    async def one(self, sql: str, /, **params: Any) -> Row | None:
+        text, arguments = self._compile(sql, params)
+        record = await self._guard(self._connection.fetchrow(text, *arguments))
+        return None if record is None else tuple(record)
+
+    async def all(self, sql: str, /, **params: Any) -> list[Row]:
+        text, arguments = self._compile(sql, params)
+        return [tuple(record) for record in await self._guard(self._connection.fetch(text, *arguments))]
+
+    async def run(self, sql: str, /, **params: Any) -> int:
+        text, arguments = self._compile(sql, params)
+        return _affected(await self._guard(self._connection.execute(text, *arguments)))
+
+    async def run_many(self, sql: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not rows:
+            return
+        for row in rows:
+            check_text(row)
+        text, arguments = self._store.dialect.compile_many(sql, rows)
+        await self._guard(self._connection.executemany(text, arguments))
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        name = f"part_{self._savepoints}"
+        self._savepoints += 1
+        await self._guard(self._connection.execute(f"savepoint {name}"))
+        try:
+            yield
+        except BaseException:
+            if not self._connection.is_closed():
+                self._failure = None
+                await self._guard(self._connection.execute(f"rollback to {name}"))
+                await self._guard(self._connection.execute(f"release {name}"))
+            raise
+        await self._guard(self._connection.execute(f"release {name}"))
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    async def enqueue(self, topic: str, tenant_id: str, payload: bytes, *, not_before_ms: int = 0) -> str:
+        self._enqueued = True
+        return await insert_job(
+            self, topic, tenant_id, payload, now_ms=self._store.clock.now_ms(), not_before_ms=not_before_ms
+        )
+
+    def touch(self, tenant_id: str) -> None:
+        self._touched.add(tenant_id)
+
+    def _compile(self, sql: str, params: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        check_text(params)
+        return self._store.dialect.compile(sql, params)
+
+    async def _guard(self, call: Coroutine[Any, Any, T]) -> T:
+        """Run a statement; after a failure the transaction takes no more."""
+        if self._failure is not None:
+            call.close()
+            raise self._failure
+        try:
+            return await self._store._translating(call)
+        except Exception as error:
+            self._failure = error
+            raise
+
+
+class PostgresqlSnapshot:
+    """A repeatable-read transaction on a connection of its own; scans use a cursor in the server."""
+
+    def __init__(self, store: PostgresqlStore, connection: asyncpg.Connection) -> None:
+        self._store = store
+        self._connection = connection
+        self._lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Fix the view."""
+        transaction = self._connection.transaction(isolation="repeatable_read", readonly=True)
+        await self._store._translating(transaction.start())
+        # The view is taken by the first query, not by BEGIN.
+        await self._store._translating(self._connection.execute("select 1"))
+
+    async def one(self, sql: str, /, **params: Any) -> Row | None:
+        text, arguments = self._store.dialect.compile(sql, params)
+        async with self._lock:
+            record = await self._store._translating(self._connection.fetchrow(text, *arguments))
+        return None if record is None else tuple(record)
+
+    async def all(self, sql: str, /, **params: Any) -> list[Row]:
+        text, arguments = self._store.dialect.compile(sql, params)
+        async with self._lock:
+            records = await self._store._translating(self._connection.fetch(text, *arguments))
+        return [tuple(record) for record in records]
+
+    async def scan(self, sql: str, /, *, chunk_rows: int = 2000, **params: Any) -> AsyncIterator[list[Row]]:
+        text, arguments = self._store.dialect.compile(sql, params)
+        async with self._lock:
+            cursor = await self._store._translating(self._connection.cursor(text, *arguments))
+        while True:
+            async with self._lock:
+                records = await self._store._translating(cursor.fetch(chunk_rows))
+            if not records:
+                return
+            yield [tuple(record) for record in records]
+
+
+class _Epochs:
+    """The tenants' epochs as this process has heard of them; every number is used once."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._numbers = itertools.count(1)
+        self._base = 0
+        self._by_tenant: dict[str, int] = {}
+        self._listening = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to listen; returns when notifications arrive, or when the first attempt has failed."""
+        tried = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._listen(tried))
+        await tried.wait()
+
+    def current(self, tenant_id: str) -> int:
+        """The tenant's epoch; one that never repeats while nobody tells us about changes."""
+        return self._by_tenant.get(tenant_id, self._base) if self._listening else next(self._numbers)
+
+    def advance(self, tenant_id: str) -> None:
+        """The tenant's documents changed."""
+        self._by_tenant[tenant_id] = next(self._numbers)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _listen(self, tried: asyncio.Event) -> None:
+        while True:
+            connection: asyncpg.Connection | None = None
+            try:
+                connection = await _connect(self._url)
+                ended = asyncio.Event()
+                connection.add_termination_listener(lambda _connection, ended=ended: ended.set())
+                await connection.add_listener(CHANNEL, self._heard)
+                # What changed while nobody listened is unknown, so every tenant starts anew.
+                self._by_tenant.clear()
+                self._base = next(self._numbers)
+                self._listening = True
+                tried.set()
+                await self._watch(connection, ended)
+            except _CONNECTION_ERRORS as error:
+                _log.warning("store_listener_lost", extra={"reason": type(error).__name__})
+            finally:
+                self._listening = False
+                tried.set()
+                if connection is not None:
+                    connection.terminate()
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _watch(self, connection: asyncpg.Connection, ended: asyncio.Event) -> None:
+        """Returns when the connection has ended; raises when it no longer answers."""
+        while not ended.is_set():
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await ended.wait()
+            except TimeoutError:
+                await connection.execute("select 1", timeout=HEARTBEAT_S)
+
+    def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        self.advance(str(payload))
+
+
+async def _connect(url: str) -> asyncpg.Connection:
+    return await asyncpg.connect(url, timeout=CONNECT_S, server_settings=_SETTINGS)
+
+
+async def _keep_session(_connection: object) -> None:
+    """Nothing here changes a session's settings, so the round trip that would reset them is saved."""
+
+
+def _affected(status: str) -> int:
+    """The row count of a command tag such as `INSERT 0 3`."""
+    count = status.rpartition(" ")[2]
+    return int(count) if count.isdigit() else 0
+
+
+_SETTINGS = {"application_name": "freehold", "jit": "off"}
+
+_INDEX_COLUMNS = """select a.attname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    join pg_index i on i.indexrelid = c.oid cross join lateral unnest(i.indkey) with ordinality as k(number, place)
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number
+    where n.nspname = $1 and c.relname = $2 order by k.place"""
+
+_CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+_OUTSIDE_CAUSES = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresSystemError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
