@@ -1,0 +1,1 @@
+"""What the Makefile does: environments, prerequisites of the tests, lock files."""

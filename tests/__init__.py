@@ -1,0 +1,1 @@
+"""The tests mirror src/freehold; what they share is in tests/support."""

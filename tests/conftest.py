@@ -1,0 +1,3 @@
+"""Fixtures and reporting that every test may use."""
+
+pytest_plugins = ["pytester", "tests.support.plugin", "tests.support.browser", "tests.support.node"]

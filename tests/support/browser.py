@@ -1,0 +1,37 @@
+"""A headless Chromium for tests marked `browser`.
+
+The tests drive Debian's Chromium, not a download of Playwright's. A page trusts every certificate: that the local
+authority is a proper one is for the tests of TLS to say. Everything runs on the test's own event loop, beside a
+server that the test may have started there.
+"""
+
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.support.programs import MARKERS, find_chromium
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Start a browser; `page` is what most tests want."""
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip(MARKERS["browser"].missing)
+    # Chromium's own sandbox refuses to run as root, and containers seldom have the shared memory it wants.
+    arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield started
+        await started.close()
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """Open an empty page in a profile of its own: no cookies, nothing stored."""
+    context = await browser.new_context(ignore_https_errors=True, locale="en-US")
+    context.set_default_timeout(15_000)
+    yield await context.new_page()
+    await context.close()

