@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from freehold.domain.tenants.tables import DATA_KEYS, TENANTS
 from freehold.kernel.clock import Clock
-from freehold.kernel.crypto.ids import new_id
+from freehold.kernel.crypto.ids import new_client_id, new_id
 from freehold.kernel.crypto.sealing import Keyring, Sealer
 from freehold.kernel.declare.registry import Registry
 from freehold.kernel.declare.scope import EventSink, TenantScope
@@ -60,15 +60,15 @@ class TenantDirectory:
             await self._load()
         return sorted(self._by_host.values(), key=lambda tenant: tenant.name)
 
-    async def create(self, name: str, domain: str, *, tenant_id: str | None = None, empty: bool = False) -> TenantScope:
-        """Make a tenant with what a new Auth0 tenant contains, or with nothing at all for a restore (`empty`).
+    async def create(self, name: str, domain: str, *, tenant_id: str | None = None, bare: bool = False) -> TenantScope:
+        """Make a tenant with what a new Auth0 tenant contains, or with nothing at all for a restore (`bare`).
 
         Raises BadRequest for a name that is no DNS label, Conflict when name or domain is taken.
         """
         check_name(name)
         async with self.store.transaction() as tx:
             tenant = await self.create_in(tx, name, domain, tenant_id=tenant_id)
-            if not empty:
+            if not bare:
                 await bootstrap(tx, tenant)
         self._epoch = -1
         return await self.by_name(name)
@@ -84,11 +84,12 @@ class TenantDirectory:
         now = self.clock.now_ms()
         data_key = self.keyring.new_data_key()
         await tx.run(
-            "insert into tenants (tenant_id, name, domain, created_at) "
-            "values (:tenant_id, :name, :domain, :created_at)",
+            "insert into tenants (tenant_id, name, domain, management_client_id, created_at) "
+            "values (:tenant_id, :name, :domain, :management_client_id, :created_at)",
             tenant_id=id_,
             name=name,
             domain=domain,
+            management_client_id=new_client_id(),
             created_at=now if created_at is None else created_at,
         )
         await tx.run(
@@ -99,15 +100,6 @@ class TenantDirectory:
         )
         tx.touch(EVERY_TENANT)
         return self.scope(id_, name, domain, data_key)
-
-    async def reset(self, name: str) -> TenantScope:
-        """Put a tenant back to new. Its signing keys and its management client stay, so issued tokens keep working."""
-        tenant = await self.by_name(name)
-        async with self.store.transaction() as tx:
-            await empty(tx, tenant, keep=frozenset({TENANTS.name, DATA_KEYS.name}))
-            await bootstrap(tx, tenant)
-            tx.touch(tenant.id)
-        return tenant
 
     async def delete(self, name: str) -> None:
         """Remove a tenant and every row of it. Raises NotFound."""

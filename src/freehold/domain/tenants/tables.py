@@ -10,6 +10,7 @@ TENANTS = Stored(
             Column("tenant_id", "text"),
             Column("name", "text"),
             Column("domain", "text"),
+            Column("management_client_id", "text"),
             Column("created_at", "bigint"),
         ),
         key=("tenant_id",),

@@ -85,7 +85,7 @@ async def read(reader: Reader, tenant: TenantScope, declaration: Declared, id_: 
 async def find(reader: Reader, tenant: TenantScope, declaration: Collection[D], id_: str) -> D | None:
     """The document, or None when the tenant has none with this id."""
     record = await read(reader, tenant, declaration, id_)
-    return None if record is None else msgspec.convert(record.document, declaration.document)
+    return None if record is None else typed(declaration, record)
 
 
 async def get(reader: Reader, tenant: TenantScope, declaration: Collection[D], id_: str) -> D:
@@ -114,13 +114,13 @@ async def select(reader: Reader, tenant: TenantScope, declaration: Collection[An
 async def find_by(reader: Reader, tenant: TenantScope, declaration: Collection[D], **where: str) -> D | None:
     """The first document whose indexed fields have these values, or None."""
     records = await select(reader, tenant, declaration, **where)
-    return msgspec.convert(records[0].document, declaration.document) if records else None
+    return typed(declaration, records[0]) if records else None
 
 
 async def find_all(reader: Reader, tenant: TenantScope, declaration: Collection[D], **where: str) -> list[D]:
     """All documents whose indexed fields have these values, ordered by id."""
     records = await select(reader, tenant, declaration, **where)
-    return [msgspec.convert(record.document, declaration.document) for record in records]
+    return [typed(declaration, record) for record in records]
 
 
 async def cached(store: Store, tenant: TenantScope, declaration: Collection[D], id_: str) -> D | None:
@@ -173,6 +173,11 @@ async def cached_singleton(store: Store, tenant: TenantScope, declaration: Singl
         entries[declaration.name] = await singleton(store, tenant, declaration)
     document: D = entries[declaration.name]
     return document
+
+
+def typed(declaration: Collection[D], record: Record) -> D:
+    """A record's document in its declared type."""
+    return msgspec.convert(record.document, declaration.document)
 
 
 def to_record(tenant: TenantScope, declaration: Declared, row: Any) -> Record:

@@ -1,0 +1,8 @@
+"""The tenants of this server: how they are found, made, emptied, moved to another domain, and their settings."""
+
+from freehold.domain.tenants.tables import DATA_KEYS, TENANTS
+from freehold.kernel.declare import Package
+
+PACKAGE = Package(name="tenants", declarations=(TENANTS, DATA_KEYS))
+
+__all__ = ["PACKAGE"]
