@@ -1,40 +1,38 @@
 """The composition root: settings become a store, services, routes, and one ASGI application.
 
 Nothing here decides anything about identity; it only connects. What is bound to a process (database connections,
-threads, job runners) is opened in `lifespan`, once in each worker.
+threads, job runners) is opened in the edge's lifespan, once in each worker.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from freehold.domain.events import EventLog
 from freehold.domain.messaging import Mailer
 from freehold.domain.tenants.directory import TenantDirectory
-from freehold.domain.tenants.relocate import relocate
 from freehold.kernel.clock import Clock, SystemClock
 from freehold.kernel.config import Settings
 from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.declare.registry import Registry
 from freehold.kernel.declare.scope import TenantScope
+from freehold.kernel.errors import TooManyRequests
 from freehold.kernel.http.edge import Edge
 from freehold.kernel.http.proxies import Proxies
-from freehold.kernel.http.request import Request
 from freehold.kernel.http.router import Router
 from freehold.kernel.jobs import JobRunner
-from freehold.kernel.store import Store, migrate, open_store
-from freehold.protocols.oauth import endpoints as oauth_endpoints
+from freehold.kernel.store import Store, open_store
+from freehold.login import add_routes as add_login_routes
+from freehold.login import render_page_error
+from freehold.protocols.oauth import add_routes as add_oauth_routes
+from freehold.protocols.oauth import allows_origin, render_oauth_error
 from freehold.protocols.oauth.access_tokens import verify_access_token
 from freehold.registry import REGISTRY
 from freehold.surfaces.management.edge import render_error as render_management_error
 from freehold.surfaces.management.routes import add_routes as add_management_routes
-
-FIRST_TENANT = "main"
-MANAGEMENT_BURST = 1000
 
 
 @dataclass(slots=True)
@@ -48,13 +46,74 @@ class Services:
     keyring: Keyring
     passwords: PasswordPool
     tenants: TenantDirectory
-    events: EventLog
     mail: Mailer
     jobs: JobRunner
-    domain: str
-    """The public host[:port] of the first tenant."""
     _windows: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     async def verify_management_token(self, tenant: TenantScope, token: str) -> dict[str, Any]:
         """The claims of an access token for the tenant's Management API. Raises Unauthorized."""
         return await verify_access_token(self.store, tenant, token, audience=tenant.management_audience)
+
+    def count_management_request(self, tenant: TenantScope) -> tuple[int, int, int]:
+        """Count one request of this second; limit, remaining and reset (Unix seconds). Raises TooManyRequests."""
+        limit = self.settings.management_rate_limit
+        second = int(time.time())
+        started, used = self._windows.get(tenant.id, (second, 0))
+        used = used + 1 if started == second else 1
+        self._windows[tenant.id] = (second, used)
+        if used > limit:
+            raise TooManyRequests("Global limit has been reached", code="too_many_requests")
+        return limit, limit - used, second + 1
+
+
+def build_router() -> Router:
+    """Every route of the server."""
+    router = Router()
+    add_management_routes(router, REGISTRY)
+    add_oauth_routes(router)
+    add_login_routes(router)
+    return router
+
+
+def build_edge(settings: Settings) -> Edge:
+    """The ASGI application. It opens its store and threads when it starts to serve."""
+
+    async def resolve(host: str) -> TenantScope | None:
+        services: Services = edge.services
+        return await services.tenants.by_host(host)
+
+    @asynccontextmanager
+    async def lifespan(edge: Edge) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            edge.services = await open_services(settings, stack)
+            yield
+
+    edge = Edge(
+        build_router(),
+        resolve_tenant=resolve,
+        errors={"management": render_management_error, "oauth": render_oauth_error, "page": render_page_error},
+        cors=allows_origin,
+        proxies=Proxies(settings.trusted_proxies, forwarded_host=settings.trust_forwarded_host),
+        access_log=settings.access_log,
+        lifespan=lifespan,
+    )
+    return edge
+
+
+async def open_services(settings: Settings, stack: AsyncExitStack) -> Services:
+    """Open what a process needs; the stack closes it again."""
+    clock = SystemClock()
+    store = open_store(settings.store_url, clock=clock)
+    stack.push_async_callback(store.close)
+    keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
+    events = EventLog()
+    passwords = PasswordPool(threads=settings.password_threads, max_waiting=settings.password_queue)
+    stack.callback(passwords.close)
+    tenants = TenantDirectory(store, keyring, clock, REGISTRY, events)
+    handlers = {topic: handler for package in REGISTRY.packages for topic, handler in package.jobs.items()}
+    jobs = JobRunner(store, clock, handlers)
+    services = Services(settings, store, clock, REGISTRY, keyring, passwords, tenants, Mailer(), jobs)
+    jobs.services = services
+    await jobs.start()
+    stack.push_async_callback(jobs.stop)
+    return services

@@ -2,11 +2,44 @@
 
 from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS
 from freehold.domain.tenants import management_client
-from freehold.domain.tenants.directory import EVERY_TENANT, bootstrap, empty
+from freehold.domain.tenants.directory import EVERY_TENANT, TenantDirectory, bootstrap, empty
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.store import Store, Transaction
 
 KEPT_BY_RESET = frozenset({"tenants", "data_keys", "signing_keys", "vault"})
+
+
+FIRST_TENANT = "main"
+
+
+async def ensure_first(store: Store, tenants: TenantDirectory, domain: str) -> TenantScope:
+    """The tenant of the public base URL: made when there is none, moved there when it is the only one.
+
+    An installation started again on another port or host keeps its one tenant; with several, each stays where it is
+    and those below the moved one's host follow it.
+    """
+    existing = await tenants.all()
+    found = next((tenant for tenant in existing if tenant.domain == domain), None)
+    if found is not None:
+        return found
+    if not existing:
+        return await create(store, tenants, FIRST_TENANT, domain)
+    first = min(existing, key=lambda tenant: (len(tenant.domain), tenant.name))
+    async with store.transaction() as tx:
+        for tenant in existing:
+            if tenant is first:
+                await relocate(tx, tenant, domain)
+            elif tenant.domain.endswith("." + first.domain):
+                await relocate(tx, tenant, tenant.domain.removesuffix(first.domain) + domain)
+    return await tenants.by_name(first.name)
+
+
+async def create(store: Store, tenants: TenantDirectory, name: str, domain: str) -> TenantScope:
+    """A tenant like a new Auth0 tenant, with a management client. Raises Conflict when name or domain is taken."""
+    tenant = await tenants.create(name, domain)
+    async with store.transaction() as tx:
+        await management_client.make(tx, tenant)
+    return tenant
 
 
 async def reset(store: Store, tenant: TenantScope) -> None:

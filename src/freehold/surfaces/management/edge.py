@@ -4,7 +4,6 @@ A token is a JWT for the tenant's own `/api/v2/` audience. What was verified onc
 token, until it expires or the tenant's cached data changes (a revoked key, a deleted client).
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from http import HTTPStatus
@@ -52,12 +51,12 @@ async def _verify(request: Request, tenant: TenantScope, token: str) -> tuple[Ac
 
 
 def rate_limit_headers(request: Request) -> list[tuple[str, str]]:
-    """The three headers of every answer; the figures are those of the tenant's configured budget per second."""
-    limit: int = request.services.settings.management_rate_limit
+    """Count the request and tell the caller how many are left. Raises TooManyRequests."""
+    limit, remaining, reset = request.services.count_management_request(request.tenant)
     return [
         ("x-ratelimit-limit", str(limit)),
-        ("x-ratelimit-remaining", str(request.services.remaining(request))),
-        ("x-ratelimit-reset", str(int(time.time()) + 1)),
+        ("x-ratelimit-remaining", str(remaining)),
+        ("x-ratelimit-reset", str(reset)),
     ]
 
 
@@ -73,8 +72,6 @@ def render_error(error: FreeholdError, request: Request | None = None) -> Respon
     elif error.code and error.status in {400, 403, 429}:
         body["errorCode"] = _ERROR_CODES.get(error.code, error.code)
     headers: list[tuple[str, str]] = []
-    if isinstance(error, TooManyRequests):
-        headers.append(("retry-after", str(error.retry_after_s)))
     if error.status == 401:
         headers.append(("www-authenticate", 'Bearer realm="Management API"'))
     return json(body, error.status, headers)

@@ -1,0 +1,56 @@
+"""Options that several commands share, and opening the data folder they name."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from freehold.domain.events import EventLog
+from freehold.domain.tenants.directory import TenantDirectory
+from freehold.kernel.clock import SystemClock
+from freehold.kernel.config import Settings, load_settings
+from freehold.kernel.crypto.sealing import Keyring, MasterKey
+from freehold.kernel.store import Store, migrate, open_store
+from freehold.registry import REGISTRY
+
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Folder of everything this installation keeps.", show_default=False)
+]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option("--database", help="sqlite:///PATH or postgresql://...; default: SQLite in the data folder."),
+]
+TenantOption = Annotated[str | None, typer.Option("--tenant", help="The tenant's name; default: the only one.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An opened data folder."""
+
+    settings: Settings
+    store: Store
+    tenants: TenantDirectory
+
+
+def settings_for(data: Path | None, database: str | None = None) -> Settings:
+    """The settings in force for the common options."""
+    return load_settings({"data_dir": data, "database_url": database})
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, upgrade: bool = True) -> AsyncIterator[Installation]:
+    """Open the installation's store and tenants, beside a running server or without one."""
+    settings.data.prepare()
+    clock = SystemClock()
+    store = open_store(settings.store_url, clock=clock)
+    try:
+        if upgrade:
+            await migrate(store)
+        keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
+        yield Installation(settings, store, TenantDirectory(store, keyring, clock, REGISTRY, EventLog()))
+    finally:
+        await store.close()

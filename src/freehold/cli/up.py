@@ -1,0 +1,94 @@
+"""freehold up: start everything on embedded parts."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from freehold.app import build_edge
+from freehold.cli.options import DatabaseOption, DataOption, opened
+from freehold.cli.ready import ready_facts, write_ready_file
+from freehold.domain.tenants import lifecycle
+from freehold.kernel.config import Settings, load_settings
+from freehold.kernel.crypto.x509 import LocalAuthority
+from freehold.kernel.http.server import Tls, bind, serve
+from freehold.kernel.log import configure
+
+app = typer.Typer(help="Start everything: the server, its database, its certificates.")
+
+
+@app.command()
+def up(
+    data: DataOption = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Public host name; with the port it makes the issuer.")] = None,
+    database: DatabaseOption = None,
+    workers: Annotated[int | None, typer.Option(help="Server processes sharing the port.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Write base URL, CA file and credentials here once the server answers.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but the log.")] = False,
+) -> None:
+    """Start the server and print where it is; Ctrl-C stops it cleanly."""
+    settings = load_settings(
+        {
+            "data_dir": data,
+            "host": host,
+            "port": port,
+            "domain": domain,
+            "database_url": database,
+            "workers": workers,
+        }
+    )
+    configure(settings)
+    if ready_file:
+        ready_file.unlink(missing_ok=True)
+    settings.data.prepare()
+    listener = bind(settings.host, settings.port, workers=settings.workers)
+    public = public_domain(settings, listener.port)
+    facts = asyncio.run(prepare(settings, public))
+    edge = build_edge(settings)
+
+    def ready(port: int) -> None:
+        if ready_file:
+            write_ready_file(ready_file, facts)
+        if not quiet:
+            _greet(facts, settings)
+
+    serve(edge, listener, tls=tls_for(settings, public), on_ready=ready, grace_s=settings.shutdown_grace_s)
+
+
+async def prepare(settings: Settings, public: str) -> dict[str, Any]:
+    """Bring the schema up to date and see to the first tenant; the facts of the ready-file."""
+    async with opened(settings) as installation:
+        tenant = await lifecycle.ensure_first(installation.store, installation.tenants, public)
+        return await ready_facts(installation.store, tenant, settings)
+
+
+def public_domain(settings: Settings, port: int) -> str:
+    """The public host, with the port unless it is the default one of HTTPS."""
+    return settings.domain if port == 443 else f"{settings.domain}:{port}"
+
+
+def tls_for(settings: Settings, public: str) -> Tls:
+    """The configured certificate, or one of the local authority for the public host and for this machine's names."""
+    if settings.tls_certificate is not None and settings.tls_private_key is not None:
+        return Tls(settings.tls_certificate, settings.tls_private_key)
+    host = public.partition(":")[0]
+    leaf = LocalAuthority(settings.data.authority).server_certificate([host, f"*.{host}"])
+    return Tls(leaf.certificate, leaf.private_key)
+
+
+def _greet(facts: dict[str, Any], settings: Settings) -> None:
+    console = Console(stderr=True, highlight=False)
+    console.print(f"\n[bold green]Freehold is up[/] at [bold]{facts['base_url']}[/]")
+    console.print(f"  tenant       {facts['tenant']}")
+    console.print(f"  issuer       {facts['issuer']}")
+    console.print(f"  mail         {facts['outbox_url']}")
+    if facts["ca_file"]:
+        console.print(f"  trust        {facts['ca_file']}  (certificate authority of this installation)")
+    console.print(f"  data         {settings.data_dir.resolve()}")
+    console.print(f"  API client   {facts['management']['client_id']}  (secret: --ready-file FILE)\n")
