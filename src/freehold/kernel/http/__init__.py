@@ -1,4 +1,7 @@
-"""The ASGI edge: router, request, response, and the one place where errors become answers."""
+"""The ASGI edge: router, request, response, and the one place where errors become answers.
+
+`server` is imported from its module, because commands that only build the edge need no server.
+"""
 
 from freehold.kernel.http.edge import Edge, ErrorRenderer
 from freehold.kernel.http.parameters import Parameters, Query
@@ -14,7 +17,6 @@ from freehold.kernel.http.refusals import (
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, empty, html, json, redirect, stream, text
 from freehold.kernel.http.router import Handler, Route, Router
-from freehold.kernel.http.server import Listener, bind, serve
 from freehold.kernel.http.strict_json import decode_json
 
 __all__ = [
@@ -24,7 +26,6 @@ __all__ = [
     "ErrorRenderer",
     "Handler",
     "HeadersTooLarge",
-    "Listener",
     "MethodNotAllowed",
     "Parameters",
     "Proxies",
@@ -35,13 +36,11 @@ __all__ = [
     "Router",
     "UnsupportedMediaType",
     "UriTooLong",
-    "bind",
     "decode_json",
     "empty",
     "html",
     "json",
     "redirect",
-    "serve",
     "stream",
     "text",
 ]

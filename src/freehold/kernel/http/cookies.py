@@ -12,7 +12,7 @@ _DOMAIN = re.compile(r"[a-z0-9.-]+")
 
 
 def parse_cookies(header: str) -> dict[str, str]:
-    """The cookies of a Cookie header; of two with one name the first counts, which browsers send for the longer path."""
+    """The cookies of a Cookie header; of two with one name the first counts, which is the one with the longer path."""
     cookies: dict[str, str] = {}
     for pair in header.split(";"):
         name, separator, value = pair.partition("=")

@@ -1,7 +1,7 @@
 """Cross-origin requests (Fetch standard, CORS protocol).
 
-A route is open to every origin without credentials (`any`), to the web origins of the tenant's clients (`client`), or to none.
-The origin `null` is never named in an answer, nor one the policy does not know.
+A route is open to every origin without credentials (`any`), to the web origins of the tenant's clients (`client`),
+or to none. The origin `null` is never named in an answer, nor one the policy does not know.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,8 +1,8 @@
 """The one place where a request enters and an answer leaves: an ASGI application without a framework.
 
-In this order: a request id, the route, the tenant by host (an unknown host is 404 whatever the path), the handler, errors
-rendered by the route's family, cross-origin headers, security headers. No handler builds an error response, and an
-unexpected exception leaves with its request id in the log and nothing of it in the answer.
+In this order: a request id, the route, the tenant by host (an unknown host is 404 whatever the path), the handler,
+errors rendered by the route's family, cross-origin headers, security headers. No handler builds an error response, and
+an unexpected exception leaves with its request id in the log and nothing of it in the answer.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Edge:
     ) -> None:
         self.router = router
         self.services = services
-        self.startup_error: BaseException | None = None
+        self.startup_error: Exception | None = None
         self._resolve_tenant = resolve_tenant
         self._errors = dict(errors)
         self._default_family = default_family
@@ -89,10 +89,16 @@ class Edge:
             except Exception as error:  # noqa: BLE001 - the edge is where every error becomes an answer
                 response = self._render(error, request)
             try:
-                await self._send(request, response, send)
-            except ValueError as error:
-                # A header that cannot be sent; nothing has left yet, because headers are encoded first.
-                await self._send(request, self._render(error, request), send)
+                headers = await self._headers(request, response)
+            except Exception as error:  # noqa: BLE001 - an unusable header or cross-origin policy is an error like another
+                request.response_headers.clear()
+                response = self._render(error, request)
+                headers = _own_headers(request, response)
+            await send({"type": "http.response.start", "status": response.status, "headers": headers})
+            if response.stream_body is None:
+                await send({"type": "http.response.body", "body": response.body})
+            else:
+                await _send_stream(request, response, send)
         finally:
             request.close()
         self._finished(request, response.status, perf_counter() - started)
@@ -106,38 +112,35 @@ class Edge:
         host = request.host
         if not host:
             raise BadRequest("The Host header is missing")
+        route: Route | None = None
         refusal: FreeholdError | None = None
         try:
-            if request.method == "OPTIONS":
-                request.route = self._preflight_route(request)
-            else:
-                request.route, request.params = self.router.match(request.method, request.raw_path)
+            route, request.params = self.router.match(request.method, request.raw_path)
         except FreeholdError as error:
             refusal = error
-        if request.route is None or request.route.tenant:
-            request.tenant = await self._resolve_tenant(host)
-            if request.tenant is None:
+        request.route = route
+        if route is None or route.tenant:
+            tenant = request.tenant = await self._resolve_tenant(host)
+            if tenant is None:
                 raise _UnknownHost
-            logs.bind(tenant=str(getattr(request.tenant, "name", request.tenant)))
-        if refusal is not None:
-            raise refusal
-        assert request.route is not None
-        if request.method == "OPTIONS":
-            return await self._preflight(request, request.route)
-        return await request.route.handler(request)
-
-    def _preflight_route(self, request: Request) -> Route:
-        method = request.headers.get("access-control-request-method") or "OPTIONS"
-        route, request.params = self.router.match(method, request.raw_path)
-        return route
-
-    async def _preflight(self, request: Request, route: Route) -> Response:
-        if route.method == "OPTIONS":
+            logs.bind(tenant=str(getattr(tenant, "name", tenant)))
+        if route is not None:
             return await route.handler(request)
+        if request.method == "OPTIONS":
+            return await self._answer_options(request)
+        assert refusal is not None
+        raise refusal
+
+    async def _answer_options(self, request: Request) -> Response:
+        """A preflight, or the question which methods a path has (RFC 9110 section 9.3.7)."""
+        wanted = request.headers.get("access-control-request-method")
+        if wanted is None:
+            return Response(204, b"", [("allow", ", ".join([*self.router.allowed(request.raw_path), "OPTIONS"]))])
+        route, request.params = self.router.match(wanted, request.raw_path)
         headers = await preflight_headers(request, route, self._cors)
         return Response(204, b"", [(name.decode("ascii"), value.decode("ascii")) for name, value in headers])
 
-    def _render(self, error: BaseException, request: Request) -> Response:
+    def _render(self, error: Exception, request: Request) -> Response:
         if isinstance(error, _UnknownHost):
             return text("Not Found", 404)
         if not isinstance(error, FreeholdError):
@@ -157,39 +160,16 @@ class Edge:
         return response
 
     def _family(self, request: Request) -> str:
-        if request.route is not None:
-            return request.route.family
-        return self.router.family_of(request.raw_path, default=self._default_family)
+        family = request.route.family if request.route is not None else None
+        if family not in self._errors:
+            family = self.router.family_of(request.raw_path, default=self._default_family)
+        return family if family in self._errors else self._default_family
 
-    async def _send(self, request: Request, response: Response, send: Send) -> None:
-        status = response.status
-        headers: RawHeaders = []
-        if status not in {204, 304}:
-            if response.content_type is not None:
-                headers.append((b"content-type", response.content_type.encode("latin-1")))
-            if response.stream_body is None:
-                headers.append((b"content-length", b"%d" % len(response.body)))
-        for name, value in response.headers:
-            headers.append(encode_header(name, value))
-        for name, value in request.response_headers:
-            headers.append(encode_header(name, value))
-        if response.cache_control == NO_STORE:
-            headers.append(_NO_STORE)
-        else:
-            headers.append(encode_header("cache-control", response.cache_control))
-        headers.append((b"x-request-id", request.request_id.encode("ascii")))
-        headers += _SECURITY_HEADERS
-        if response.content_type is not None and response.content_type.startswith("text/html"):
-            headers += _html_headers(response)
-        if request.scheme == "https" and "localhost" not in request.host:
-            headers.append(_HSTS)
-        if request.route is not None and request.route.cors is not None and request.method != "OPTIONS":
-            headers += await cors_headers(request, request.route, self._cors)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        if response.stream_body is None:
-            await send({"type": "http.response.body", "body": response.body})
-        else:
-            await _send_stream(request, response, send)
+    async def _headers(self, request: Request, response: Response) -> RawHeaders:
+        route = request.route
+        if route is None or route.cors is None:
+            return _own_headers(request, response)
+        return _own_headers(request, response) + await cors_headers(request, route, self._cors)
 
     def _finished(self, request: Request, status: int, seconds: float) -> None:
         name = request.route.name if request.route is not None else "unmatched"
@@ -206,7 +186,7 @@ class Edge:
         try:
             if self._lifespan is not None:
                 await stack.enter_async_context(self._lifespan(self))
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - serve() raises it to whoever started the server
             self.startup_error = error
             await send({"type": "lifespan.startup.failed", "message": ""})
             return
@@ -223,6 +203,29 @@ class Edge:
 
 class _UnknownHost(NotFound):
     """No tenant answers on this host."""
+
+
+def _own_headers(request: Request, response: Response) -> RawHeaders:
+    """Every header but the cross-origin ones. Raises ValueError when one of them cannot be sent."""
+    headers: RawHeaders = [(b"x-request-id", request.request_id.encode("ascii")), *_SECURITY_HEADERS]
+    content_type = response.content_type
+    if content_type is not None:
+        headers.append((b"content-type", content_type.encode("latin-1")))
+        if content_type.startswith("text/html"):
+            headers += _html_headers(response)
+    if response.stream_body is None and response.status not in {204, 304}:
+        headers.append((b"content-length", b"%d" % len(response.body)))
+    if response.cache_control == NO_STORE:
+        headers.append(_NO_STORE)
+    else:
+        headers.append(encode_header("cache-control", response.cache_control))
+    for name, value in response.headers:
+        headers.append(encode_header(name, value))
+    for name, value in request.response_headers:
+        headers.append(encode_header(name, value))
+    if request.scheme == "https" and "localhost" not in request.host:
+        headers.append(_HSTS)
+    return headers
 
 
 def _is_worth_discarding(request: Request) -> bool:

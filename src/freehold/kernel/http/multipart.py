@@ -20,7 +20,7 @@ _INVALID = "Invalid multipart payload format"
 
 @dataclass(slots=True)
 class Upload:
-    """A file of a form. `file` stands at its start; `filename` is what the client said and names nothing on this machine."""
+    """A file of a form. `file` stands at its start; `filename` is what the client said and names nothing here."""
 
     filename: str
     content_type: str
@@ -41,7 +41,10 @@ class MultipartForm:
 
 
 async def read_multipart(content_type: str, chunks: AsyncIterator[bytes]) -> MultipartForm:
-    """Parse a form while it arrives. Raises BadRequest when it is malformed or cut off, PayloadTooLarge for a huge text field."""
+    """Parse a form while it arrives.
+
+    Raises BadRequest when it is malformed or cut off, PayloadTooLarge for a huge text field.
+    """
     media_type, options = parse_options_header(content_type)
     boundary = options.get(b"boundary", b"")
     if media_type != b"multipart/form-data":

@@ -18,7 +18,10 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def decode_segment(raw: str) -> str:
-    """One path segment, percent-decoded once. Raises BadRequest on a bad escape, bad UTF-8, a control character or a dot segment."""
+    """One path segment, percent-decoded once.
+
+    Raises BadRequest on a bad escape, bad UTF-8, a control character or a dot segment.
+    """
     if "%" in raw:
         if _BAD_ESCAPE.search(raw):
             raise BadRequest("The path contains an invalid percent-encoding", code="invalid_uri")

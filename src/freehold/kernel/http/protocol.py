@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 connection with the limits it leaves open: sizes of the request head, and time for the client to send.
+"""uvicorn's HTTP/1.1 connection with the limits it leaves open: the size of a request's head, and the time to send one.
 
 A head over the limit is refused while it arrives, so it never fills the memory. A client that stops in the middle of a
 request is cut off; one that merely keeps a connection open is closed by uvicorn's keep-alive timeout.
@@ -13,9 +13,9 @@ MAX_HEAD_BYTES = 65_536
 MAX_URL_BYTES = 16_384
 MAX_HEADER_COUNT = 100
 
-# A request must be complete, or at least have sent this many bytes more, by each check.
+# Between two checks a request under way must have become complete or sent this many bytes.
 STALL_CHECK_S = 20.0
-STALL_MIN_BYTES = 4096
+STALL_MIN_BYTES = 4_096
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
@@ -25,19 +25,20 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._refusal: tuple[int, str] | None = None
         self._head_bytes = 0
-        self._stall_timer: asyncio.TimerHandle | None = None
+        self._check: asyncio.TimerHandle | None = None
+        # Even: between requests; odd: inside one. A connection starts inside, because it came to send a request.
+        self._phase = 1
+        self._phase_at_check = 1
         self._received = 0
         self._received_at_check = 0
-        self._in_request = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._stall_timer = self.loop.call_later(STALL_CHECK_S, self._check_progress)
+        self._check = self.loop.call_later(STALL_CHECK_S, self._check_progress)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
+        if self._check is not None:
+            self._check.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -47,7 +48,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_bytes = 0
-        self._in_request = True
+        self._phase += 2 if self._phase % 2 else 1
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -61,7 +62,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_message_complete(self) -> None:
-        self._in_request = False
+        self._phase += 1
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -76,13 +77,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         raise ValueError(text)  # httptools turns it into the error that ends in send_400_response
 
     def _check_progress(self) -> None:
-        """Runs every STALL_CHECK_S: between requests nothing is expected, inside one bytes must have come."""
-        stalled = self._in_request and self._received - self._received_at_check < STALL_MIN_BYTES
-        if stalled and not self.flow.read_paused and not self._was_idle():
+        in_one_request = self._phase % 2 == 1 and self._phase == self._phase_at_check
+        if in_one_request and self._received - self._received_at_check < STALL_MIN_BYTES and not self.flow.read_paused:
             self.transport.close()
             return
+        self._phase_at_check = self._phase
         self._received_at_check = self._received
-        self._stall_timer = self.loop.call_later(STALL_CHECK_S, self._check_progress)
-
-    def _was_idle(self) -> bool:
-        return False
+        self._check = self.loop.call_later(STALL_CHECK_S, self._check_progress)

@@ -23,7 +23,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# A second one of these would let two readers see two requests; any other repeated field is a list (RFC 9110 section 5.3).
+# With a second one of these two readers see two requests; any other repeated field is a list (RFC 9110 section 5.3).
 SINGLETON_HEADERS = frozenset(
     {
         b"host",

@@ -97,7 +97,7 @@ def html(
     csp: str = DEFAULT_CSP,
     framing: Literal["none", "any"] = "none",
 ) -> Response:
-    """An HTML page. `csp` is a policy without frame-ancestors; that part comes from `framing` and is 'none' by default."""
+    """An HTML page. `csp` is a policy without frame-ancestors; that part comes from `framing`."""
     return Response(status, text.encode(), headers, content_type=HTML, csp=csp, framing=framing)
 
 
@@ -129,7 +129,7 @@ def stream(
 
 
 def encode_header(name: str, value: str) -> tuple[bytes, bytes]:
-    """A header as bytes. Raises ValueError for a name or value that could start another header (RFC 9110 section 5.5)."""
+    """A header as bytes. Raises ValueError when it could start another header (RFC 9110 section 5.5)."""
     if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
         raise ValueError(f"header {name[:40]!r} has characters that cannot be sent")
     return name.lower().encode("ascii"), value.encode("latin-1")

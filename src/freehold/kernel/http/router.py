@@ -62,7 +62,7 @@ class Router:
         self._names: set[str] = set()
 
     def add(self, method: str, pattern: str, handler: Handler, *, name: str, **meta: Any) -> Route:
-        """Register a handler. Raises ValueError when the pattern is malformed or the method and path, or the name, is taken."""
+        """Register a handler. Raises ValueError for a malformed pattern, or a path or name that is taken."""
         if not pattern.startswith("/") or "%" in pattern or "?" in pattern:
             raise ValueError(f"not a path pattern: {pattern}")
         route = Route(method, pattern, handler, name=name, meta=meta)
@@ -96,20 +96,23 @@ class Router:
                 return route, NO_PARAMS
         segments = split_path(raw_path)
         values: list[str] = []
-        allowed: set[str] = set()
-        found = _find(self._root, segments, 0, method, values, allowed)
+        found = self._root.find(method, segments, 0, values)
         if found is None and method == "HEAD":
-            found = _find(self._root, segments, 0, "GET", values, allowed)
-        if found is not None:
-            return found, dict(zip(found.param_names, values, strict=True))
-        if allowed:
-            if "GET" in allowed:
-                allowed.add("HEAD")
-            raise MethodNotAllowed(sorted(allowed))
-        raise NotFound("Not Found")
+            found = self._root.find("GET", segments, 0, values)
+        if found is None:
+            raise MethodNotAllowed(self.allowed(raw_path))
+        return found, dict(zip(found.param_names, values, strict=True))
+
+    def allowed(self, raw_path: str) -> list[str]:
+        """The methods a path has. Raises NotFound when it has none."""
+        methods: set[str] = set()
+        self._root.collect_methods(split_path(raw_path), 0, methods)
+        if not methods:
+            raise NotFound("Not Found")
+        return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
     def family_of(self, raw_path: str, *, default: str) -> str:
-        """The family whose error page fits a path without a route: that of all routes below the longest known prefix."""
+        """The family whose errors fit a path without a route: that of all routes below the longest known prefix."""
         family = default
         node = self._root
         for part in raw_path[1:].split("/"):
@@ -127,7 +130,7 @@ class Router:
 
 
 def split_path(raw_path: str) -> list[str]:
-    """The decoded segments of a raw path. Raises NotFound when there are absurdly many, BadRequest when one is malformed."""
+    """The decoded segments of a raw path. Raises NotFound when there are too many, BadRequest for a malformed one."""
     if raw_path[:1] != "/" or raw_path.count("/") > MAX_SEGMENTS:
         raise NotFound("Not Found")
     return [decode_segment(part) for part in raw_path[1:].split("/")]
@@ -151,27 +154,34 @@ class _Node:
             raise ValueError(f"a parameter is a whole segment, not part of one: {part}")
         return self.fixed.setdefault(part, _Node())
 
+    def find(self, method: str, segments: list[str], index: int, values: list[str]) -> Route | None:
+        """The route for the segments from `index` on; the values of parameters passed on the way are appended."""
+        if index == len(segments):
+            return self.methods.get(method)
+        segment = segments[index]
+        child = self.fixed.get(segment)
+        if child is not None:
+            found = child.find(method, segments, index + 1, values)
+            if found is not None:
+                return found
+        if self.param is not None and segment:
+            values.append(segment)
+            found = self.param.find(method, segments, index + 1, values)
+            if found is not None:
+                return found
+            values.pop()
+        return None
+
+    def collect_methods(self, segments: list[str], index: int, methods: set[str]) -> None:
+        if index == len(segments):
+            methods.update(self.methods)
+            return
+        child = self.fixed.get(segments[index])
+        if child is not None:
+            child.collect_methods(segments, index + 1, methods)
+        if self.param is not None and segments[index]:
+            self.param.collect_methods(segments, index + 1, methods)
+
 
 def _is_param(part: str) -> bool:
     return part[:1] == "{" and part[-1:] == "}" and part[1:-1].isidentifier()
-
-
-def _find(
-    node: _Node, segments: list[str], index: int, method: str, values: list[str], allowed: set[str]
-) -> Route | None:
-    if index == len(segments):
-        allowed.update(node.methods)
-        return node.methods.get(method)
-    segment = segments[index]
-    child = node.fixed.get(segment)
-    if child is not None:
-        found = _find(child, segments, index + 1, method, values, allowed)
-        if found is not None:
-            return found
-    if node.param is not None and segment:
-        values.append(segment)
-        found = _find(node.param, segments, index + 1, method, values, allowed)
-        if found is not None:
-            return found
-        values.pop()
-    return None

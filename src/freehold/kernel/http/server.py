@@ -75,7 +75,7 @@ class Listener:
 
 
 def bind(host: str, port: int, *, workers: int = 1) -> Listener:
-    """Take the port, or a free one for 0, on every address of the host. Raises CannotServe when it is taken or forbidden."""
+    """Take the port, or a free one for 0, on every address of the host. Raises CannotServe when it cannot be had."""
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:

@@ -1,0 +1,359 @@
+"""The program's settings and its data directory.
+
+A setting comes from, in rising order: its default, the configuration file (TOML), the environment (`FREEHOLD_` and the
+name in capitals), the command line. Each has its default and its sentence of documentation here; the reference page is
+generated from `documentation`. Values are never repeated in an error, because some are secrets.
+"""
+
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from freehold.kernel.errors import FreeholdError
+
+ENV_PREFIX = "FREEHOLD_"
+CONFIG_FILE = "freehold.toml"
+DEFAULT_DATA_DIR = Path("freehold-data")
+
+_HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class InvalidSetting(FreeholdError):
+    """A setting that cannot be used; the message says where it was set, and what it must be."""
+
+    code = "invalid_setting"
+
+
+class InsecureFile(FreeholdError):
+    """A file or folder with secrets that other users of the machine can read; the message says how to mend it."""
+
+    code = "insecure_file"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How this installation runs. What belongs to a tenant is not here."""
+
+    data_dir: Annotated[
+        Path,
+        Meta(description="Folder of everything this installation keeps: database, master key, certificates, mail."),
+    ] = DEFAULT_DATA_DIR
+    database_url: Annotated[
+        str,
+        Meta(
+            description="`sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME`; else SQLite in the data folder.",
+            extra={"secret": True},
+        ),
+    ] = ""
+    host: Annotated[str, Meta(description="Address or host name to listen on; `0.0.0.0` listens on all of IPv4.")] = (
+        "localhost"
+    )
+    port: Annotated[Port, Meta(description="Port to listen on; 0 takes a free one.")] = 8443
+    domain: Annotated[
+        str, Meta(description="Public host name of the first tenant; with the port it makes the issuer.")
+    ] = "localhost"
+    tls_certificate: Annotated[
+        Path | None, Meta(description="PEM file with the certificate chain; without one a local authority issues it.")
+    ] = None
+    tls_private_key: Annotated[Path | None, Meta(description="PEM file with the certificate's private key.")] = None
+    workers: Annotated[
+        int,
+        Meta(ge=1, le=256, description="Server processes sharing the port; more than one needs PostgreSQL to gain."),
+    ] = 1
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Networks (CIDR) of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; "
+            "from anyone else they are ignored."
+        ),
+    ] = ()
+    trust_forwarded_host: Annotated[
+        bool,
+        Meta(description="Believe X-Forwarded-Host of a trusted proxy too; only for proxies that always overwrite it."),
+    ] = False
+    outbound_allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="`host:port` of private services this server may call although their address is not public, "
+            "such as a mail relay or a customer's database API."
+        ),
+    ] = ()
+    metrics_networks: Annotated[
+        tuple[str, ...], Meta(description="Networks (CIDR) that may read `/metrics`; to all others it does not exist.")
+    ] = ("127.0.0.0/8", "::1/128")
+    password_threads: Annotated[
+        int, Meta(ge=0, description="Threads that hash passwords; 0 means one for each processor core.")
+    ] = 0
+    password_queue: Annotated[
+        int, Meta(ge=1, description="Password checks that may wait for a thread; beyond it sign-ins get 429 at once.")
+    ] = 64
+    shutdown_grace_s: Annotated[
+        int, Meta(ge=0, description="Seconds that running requests get to finish when the server stops.")
+    ] = 10
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        Meta(description="Form of the log on standard error; `auto` is `console` on a terminal and `json` otherwise."),
+    ] = "auto"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Lowest level that is logged.")
+    ] = "info"
+    access_log: Annotated[bool, Meta(description="Log a line for every request.")] = False
+
+    def __post_init__(self) -> None:
+        if (self.tls_certificate is None) != (self.tls_private_key is None):
+            raise ValueError("tls_certificate and tls_private_key are given together or not at all")
+        for name in ("trusted_proxies", "metrics_networks"):
+            for network in getattr(self, name):
+                try:
+                    ip_network(network)
+                except ValueError:
+                    raise ValueError(f"{name} holds networks such as 10.0.0.0/8, each without host bits") from None
+        if not all(_HOST_AND_PORT.fullmatch(entry) for entry in self.outbound_allow):
+            raise ValueError("outbound_allow holds entries such as mail.internal:25 or [fd00::7]:443")
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{setting.name}={'***' if setting.secret else getattr(self, setting.name)!r}"
+            for setting in documentation()
+        )
+        return f"Settings({', '.join(shown)})"
+
+    @property
+    def data(self) -> "DataDir":
+        """The layout of the data folder."""
+        return DataDir(self.data_dir)
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database to open; SQLite in the data folder unless another is configured."""
+        return self.database_url or f"sqlite:///{self.data.database.absolute()}"
+
+
+@dataclass(frozen=True)
+class Documented:
+    """A setting as the reference page shows it."""
+
+    name: str
+    type: str
+    default: str
+    description: str
+    secret: bool
+
+    @property
+    def env(self) -> str:
+        """The environment variable that sets it."""
+        return ENV_PREFIX + self.name.upper()
+
+    @property
+    def option(self) -> str:
+        """The command line option that sets it."""
+        return "--" + self.name.replace("_", "-")
+
+
+def load_settings(
+    command_line: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    config_file: Path | None = None,
+) -> Settings:
+    """The settings in force. None on the command line means "not given".
+
+    The file is the one given, else `FREEHOLD_CONFIG`, else `freehold.toml` in the data folder if there is one.
+    Raises InvalidSetting that names the setting and the place where it was set.
+    """
+    environ = os.environ if environ is None else environ
+    from_command = {name: value for name, value in (command_line or {}).items() if value is not None}
+    from_env = dict(_environment(environ))
+    file = config_file
+    if file is None and environ.get(ENV_PREFIX + "CONFIG"):
+        file = Path(environ[ENV_PREFIX + "CONFIG"])
+    if file is None:
+        data_dir = from_command.get("data_dir") or from_env.get("data_dir") or DEFAULT_DATA_DIR
+        candidate = _convert("data_dir", data_dir, "the data folder") / CONFIG_FILE
+        file = candidate if candidate.is_file() else None
+    from_file = _read_file(file) if file is not None else {}
+    merged: dict[str, Any] = {}
+    for values, place in (
+        (from_file, lambda name: f"{name} in {file}"),
+        (from_env, lambda name: f"the environment variable {ENV_PREFIX}{name.upper()}"),
+        (from_command, lambda name: "--" + name.replace("_", "-")),
+    ):
+        for name, value in values.items():
+            if name not in _TYPES:
+                raise InvalidSetting(f"There is no setting {name} ({place(name)}).{_suggestion(name)}")
+            merged[name] = _convert(name, value, place(name))
+    try:
+        return Settings(**merged)
+    except ValueError as error:
+        raise InvalidSetting(f"Settings do not fit together: {error}") from None
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """FREEHOLD_ variables that set nothing: worth a warning, but no reason to stop, others may have put them there."""
+    return sorted(
+        variable
+        for variable in environ
+        if variable.startswith(ENV_PREFIX)
+        and variable != ENV_PREFIX + "CONFIG"
+        and variable[len(ENV_PREFIX) :].lower() not in _TYPES
+    )
+
+
+def documentation() -> Iterator[Documented]:
+    """Every setting in the order declared."""
+    for field in msgspec.structs.fields(Settings):
+        meta = next(item for item in get_args(_HINTS[field.name])[1:] if isinstance(item, Meta) and item.description)
+        yield Documented(
+            name=field.name,
+            type=_type_name(_HINTS[field.name]),
+            default=_default_text(field.default),
+            description=str(meta.description),
+            secret=bool((meta.extra or {}).get("secret")),
+        )
+
+
+def documentation_table() -> str:
+    """The reference of all settings as a Markdown table."""
+    lines = ["| Setting | Environment | Type | Default | Meaning |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| `{setting.name}` | `{setting.env}` | {setting.type} | {setting.default} | {setting.description} |"
+        for setting in documentation()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_HINTS: dict[str, Any] = get_type_hints(Settings, include_extras=True)
+_TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+
+
+def _environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    for name in _TYPES:
+        value = environ.get(ENV_PREFIX + name.upper())
+        # Kubernetes sets NAME_PORT=tcp://... for a service called NAME; that is not meant for us.
+        if value is not None and not (name == "port" and value.startswith("tcp://")):
+            yield name, value
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise InvalidSetting(f"The configuration file {file} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSetting(f"The configuration file {file} is not TOML: {error}") from None
+
+
+def _convert(name: str, value: Any, place: str) -> Any:
+    """The value in the setting's type; text from the environment is read as a number, a yes or no, or a list."""
+    if isinstance(value, str) and get_origin(_bare(_HINTS[name])) is tuple:
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        return msgspec.convert(value, _TYPES[name], strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise InvalidSetting(f"{place} cannot be used: {_without_value(str(error))}") from None
+
+
+def _path(wanted: type, value: Any) -> Any:
+    if wanted is Path and isinstance(value, (str, Path)):
+        return Path(value).expanduser()
+    raise ValueError("expected a path")
+
+
+def _without_value(message: str) -> str:
+    return "not one of the allowed values" if message.startswith("Invalid enum value") else message
+
+
+def _suggestion(name: str) -> str:
+    close = difflib.get_close_matches(name, _TYPES, n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def _bare(hint: Any) -> Any:
+    while get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    return hint
+
+
+def _type_name(hint: Any) -> str:
+    hint = _bare(hint)
+    if get_origin(hint) is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(hint))
+    if get_origin(hint) is tuple:
+        return "list"
+    names = {str: "text", int: "number", bool: "true or false", Path: "path"}
+    return names.get(hint, "path")
+
+
+def _default_text(default: Any) -> str:
+    if default is None or default in {"", ()}:
+        return "none"
+    text = ",".join(default) if isinstance(default, tuple) else str(default)
+    return f"`{text.lower() if isinstance(default, bool) else text}`"
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """Where things lie in the data folder. It and everything in it belongs to the server's user alone."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite database, when no other is configured."""
+        return self.root / "freehold.db"
+
+    @property
+    def master_key(self) -> Path:
+        """The key that wraps every other key at rest; a backup is worthless without it."""
+        return self.root / "master.key"
+
+    @property
+    def authority(self) -> Path:
+        """The local certificate authority and the certificates it issued."""
+        return self.root / "authority"
+
+    @property
+    def outbox(self) -> Path:
+        """Mail written to files while no mail server is configured."""
+        return self.root / "outbox"
+
+    @property
+    def temporary(self) -> Path:
+        """Uploads and exports being written."""
+        return self.root / "tmp"
+
+    def prepare(self) -> None:
+        """Create the folders, for this user only; new files of the process are private from here on."""
+        os.umask(0o077)
+        for folder in (self.root, self.authority, self.outbox, self.temporary):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse a data folder, or a secret in it, that another user of the machine could read. Raises InsecureFile."""
+        check_private(self.root)
+        for entry in sorted(self.root.iterdir()):
+            check_private(entry)
+
+
+def check_private(path: Path) -> None:
+    """Raise InsecureFile when the group or others have any right on the path, or when it belongs to someone else."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        status = path.stat()
+    if status.st_uid not in {os.geteuid(), 0}:
+        raise InsecureFile(f"{path} belongs to another user. Change its owner to the user that runs the server.")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        mode = "700" if stat.S_ISDIR(status.st_mode) else "600"
+        raise InsecureFile(f"Other users can read {path}, which may hold secrets. Run: chmod {mode} '{path}'")
