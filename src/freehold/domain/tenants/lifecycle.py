@@ -64,7 +64,9 @@ async def relocate(tx: Transaction, tenant: TenantScope, domain: str) -> None:
         identifier = str(record.document["identifier"])
         if record.document.get("is_system") and identifier.startswith(old):
             record.document["identifier"] = new + identifier.removeprefix(old)
-            await documents.save(tx, tenant, RESOURCE_SERVERS, record, documents.typed(RESOURCE_SERVERS, record), now=now)
+            await documents.save(
+                tx, tenant, RESOURCE_SERVERS, record, documents.typed(RESOURCE_SERVERS, record), now=now
+            )
     for record in await documents.select(tx, tenant, CLIENT_GRANTS):
         audience = str(record.document["audience"])
         if audience.startswith(old):
