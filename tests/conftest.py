@@ -1,3 +1,9 @@
 """Fixtures and reporting that every test may use."""
 
-pytest_plugins = ["pytester", "tests.support.plugin", "tests.support.browser", "tests.support.node"]
+pytest_plugins = [
+    "pytester",
+    "tests.support.databases",
+    "tests.support.plugin",
+    "tests.support.browser",
+    "tests.support.node",
+]

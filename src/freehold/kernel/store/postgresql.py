@@ -51,6 +51,7 @@ class PostgresqlStore:
         self._epochs = _Epochs(url)
         self._on_enqueue: list[Callable[[], None]] = []
         self._unique: dict[str, tuple[str, ...]] = {}
+        self._describing = asyncio.Lock()
 
     # Reading
 
@@ -166,11 +167,19 @@ class PostgresqlStore:
     async def _unique_violation(self, error: asyncpg.UniqueViolationError) -> UniqueViolation:
         index, table = error.constraint_name or "", error.table_name or ""
         if index not in self._unique:
-            # The failed transaction takes no more statements, so another connection is asked.
-            async with self._connection() as connection:
-                records = await self._translating(connection.fetch(_INDEX_COLUMNS, error.schema_name, index))
-            self._unique[index] = tuple(record[0] for record in records)
-        return UniqueViolation(index=index, table=table, columns=self._unique[index])
+            async with self._describing:
+                if index not in self._unique:
+                    await self._describe_indexes()
+        return UniqueViolation(index=index, table=table, columns=self._unique.get(index, ()))
+
+    async def _describe_indexes(self) -> None:
+        # Not through the pool: whoever asks holds a connection already, and all of them may ask at once.
+        connection = await self._translating(_connect(self.url))
+        try:
+            records = await self._translating(connection.fetch(_UNIQUE_INDEXES))
+        finally:
+            connection.terminate()
+        self._unique = {name: tuple(columns) for name, columns in records}
 
 
 class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]):
@@ -419,10 +428,11 @@ def _affected(status: str) -> int:
 
 _SETTINGS = {"application_name": "freehold", "jit": "off"}
 
-_INDEX_COLUMNS = """select a.attname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    join pg_index i on i.indexrelid = c.oid cross join lateral unnest(i.indkey) with ordinality as k(number, place)
-    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number
-    where n.nspname = $1 and c.relname = $2 order by k.place"""
+_UNIQUE_INDEXES = """select c.relname, array_remove(array_agg(cast(a.attname as text) order by k.place), null)
+    from pg_index i join pg_class c on c.oid = i.indexrelid
+    cross join lateral unnest(i.indkey) with ordinality as k(number, place)
+    left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number and k.number > 0
+    where i.indisunique and c.relnamespace = current_schema()::regnamespace group by c.relname"""
 
 _CONNECTION_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 

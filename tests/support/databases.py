@@ -1,0 +1,212 @@
+"""Stores for tests, on SQLite and on PostgreSQL.
+
+`store` is migrated, `empty_store` has no schema, `store_url` is the address of an empty database; each is
+parametrised over both databases, so that a test written once runs on both.
+
+PostgreSQL is a private server in a temporary folder, reached through a Unix socket and gone with the session.
+`--databases sqlite` or `--databases postgresql` leaves the other out. FREEHOLD_TEST_POSTGRESQL names an existing server
+(as a superuser's URL) to use in place of a private one.
+"""
+
+import asyncio
+import itertools
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from freehold.kernel.clock import FakeClock
+from freehold.kernel.store import Store, migrate, open_store
+from tests.support.programs import find_postgres
+
+_EXISTING_SERVER = "FREEHOLD_TEST_POSTGRESQL"
+_numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--databases",
+        choices=("both", "sqlite", "postgresql"),
+        default="both",
+        help="which databases the store's tests run on",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--databases")
+        marks = () if _EXISTING_SERVER in os.environ else (pytest.mark.postgres,)
+        kinds = {"sqlite": pytest.param("sqlite"), "postgresql": pytest.param("postgresql", marks=marks)}
+        metafunc.parametrize("database", [p for k, p in kinds.items() if chosen in {"both", k}], scope="session")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server's `postgres` database, as a superuser."""
+    if existing := os.environ.get(_EXISTING_SERVER):
+        yield existing
+        return
+    programs = find_postgres()
+    assert programs is not None, "tests that need PostgreSQL carry the mark postgres"
+    with PrivateServer(programs) as server:
+        yield server.url
+
+
+@pytest.fixture
+def store_url(database: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty database of this test's own."""
+    if database == "sqlite":
+        folder = Path(tempfile.mkdtemp(prefix="freehold-test-"))
+        yield f"sqlite:///{folder / 'freehold.db'}"
+        shutil.rmtree(folder)
+    else:
+        server = request.getfixturevalue("postgresql_server")
+        name = create_database(server)
+        yield with_database(server, name)
+        drop_database(server, name)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(database: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A migrated database that is copied for each test: a file's path or a database's name."""
+    if database == "sqlite":
+        folder = Path(tempfile.mkdtemp(prefix="freehold-test-"))
+        _migrate(f"sqlite:///{folder / 'freehold.db'}")
+        yield str(folder / "freehold.db")
+        shutil.rmtree(folder)
+    else:
+        server = request.getfixturevalue("postgresql_server")
+        name = create_database(server)
+        _migrate(with_database(server, name))
+        yield name
+        drop_database(server, name)
+
+
+@pytest.fixture
+def migrated_url(database: str, migrated_template: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a migrated database of this test's own."""
+    if database == "sqlite":
+        folder = Path(tempfile.mkdtemp(prefix="freehold-test-"))
+        shutil.copy(migrated_template, folder / "freehold.db")
+        yield f"sqlite:///{folder / 'freehold.db'}"
+        shutil.rmtree(folder)
+    else:
+        server = request.getfixturevalue("postgresql_server")
+        name = create_database(server, template=migrated_template)
+        yield with_database(server, name)
+        drop_database(server, name)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def store(migrated_url: str, clock: FakeClock) -> AsyncIterator[Store]:
+    """An open, migrated store."""
+    opened = open_store(migrated_url, clock=clock)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def empty_store(store_url: str, clock: FakeClock) -> AsyncIterator[Store]:
+    """An open store without a schema."""
+    opened = open_store(store_url, clock=clock)
+    yield opened
+    await opened.close()
+
+
+class PrivateServer:
+    """A PostgreSQL server in a temporary folder. As root it runs under another account, which it insists on."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self._folder = Path(tempfile.mkdtemp(prefix="freehold-pg-"))
+        self._account = _unprivileged_account() if os.geteuid() == 0 else None
+        if self._account is not None:
+            os.chown(self._folder, self._account.pw_uid, self._account.pw_gid)
+        self.url = f"postgresql://postgres@/postgres?host={self._folder}"
+
+    def __enter__(self) -> "PrivateServer":
+        initdb = ["initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        # A linguistic default collation, where there is one, shows that ours does not depend on it.
+        if self._run(*initdb, "--locale-provider=icu", "--icu-locale=en", check=False) != 0:
+            shutil.rmtree(self._folder / "data", ignore_errors=True)
+            self._run(*initdb, "--locale=C")
+        options = f"-c listen_addresses='' -k {self._folder} -c fsync=off -c max_connections=200"
+        self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def stop(self) -> None:
+        """Stop as after a power cut."""
+        self._run("pg_ctl", "-D", "data", "-w", "-m", "immediate", "stop", check=False)
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> int:
+        done = subprocess.run(
+            [self._programs / program, *arguments],
+            cwd=self._folder,
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            user=self._account.pw_uid if self._account else None,
+            group=self._account.pw_gid if self._account else None,
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"{program} failed with {done.returncode}")
+        return done.returncode
+
+
+def create_database(server: str, *, template: str = "template0") -> str:
+    """A new database's name."""
+    name = f"test_{next(_numbers)}_{secrets.token_hex(4)}"
+    asyncio.run(_execute(server, f"create database {name} template {template}"))
+    return name
+
+
+def drop_database(server: str, name: str) -> None:
+    asyncio.run(_execute(server, f"drop database {name} with (force)"))
+
+
+def with_database(url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    # `urlunsplit` drops the empty host of a Unix socket's URL, so the parts are joined by hand.
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/{name}" + (f"?{parts.query}" if parts.query else "")
+
+
+async def _execute(server: str, sql: str) -> None:
+    connection = await asyncpg.connect(server)
+    await connection.execute(sql)
+    await connection.close()
+
+
+def _migrate(url: str) -> None:
+    async def run() -> None:
+        store = open_store(url, clock=FakeClock())
+        await migrate(store)
+        await store.close()
+
+    asyncio.run(run())
+
+
+def _unprivileged_account() -> pwd.struct_passwd:
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise RuntimeError("PostgreSQL does not run as root, and there is no other account to run it under")
