@@ -1,9 +1,11 @@
 """What an attached operation is handed: one authorised Management API request."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from freehold.kernel.declare.documents import Record
 from freehold.kernel.declare.scope import Actor, TenantScope
+from freehold.kernel.declare.shapes import Collection, Singleton
 from freehold.kernel.store import Reader, Store, Transaction
 
 
@@ -43,6 +45,16 @@ class Call(Protocol):
 
     def query(self, name: str) -> str | None:
         """One query parameter. Raises BadRequest when it is repeated."""
+        ...
+
+    async def shown(
+        self, declaration: Collection[Any] | Singleton[Any], record: Record, *, created: bool = False
+    ) -> dict[str, Any]:
+        """What this caller may see of a document; `created` shows its secrets, as the answer that makes them does."""
+        ...
+
+    def paged(self, name: str, items: Sequence[Any]) -> Any:
+        """The page of a list in memory that the request asks for, bare or under `name` with totals."""
         ...
 
     def describe(self, description: str, **fields: Any) -> None:

@@ -104,8 +104,6 @@ def _compile(document: type[Document]) -> Projection:
     names: list[str] = []
     for field in msgspec.structs.fields(document):
         name, annotation = field.encode_name, hints[field.name]
-        if field.name != name:
-            raise DeclarationError(f"{document.__name__}.{field.name}: renamed fields are not supported")
         names.append(name)
         marks = _markers(annotation, document.__name__, name)
         readonly = _note(found, indexed, name, marks, field)
@@ -202,7 +200,7 @@ def _note(found: dict[str, Any], indexed: list[IndexedField], name: str, marks: 
                 found["sealed"][(name,)] = mark
             case m.Computed():
                 found["computed"][name] = mark
-                readonly = True
+                readonly = not mark.accepted
             case m.Variant():
                 found["variants"][name] = mark
             case m.InColumn():

@@ -96,6 +96,15 @@ async def get(reader: Reader, tenant: TenantScope, declaration: Collection[D], i
     return document
 
 
+async def resolve(reader: Reader, tenant: TenantScope, declaration: Collection[Any], text: str) -> str:
+    """The id a path means: `text` itself, or the id of the document whose `also_by` field has that value."""
+    if declaration.also_by and await read(reader, tenant, declaration, text) is None:
+        found = await select(reader, tenant, declaration, **{declaration.also_by: text})
+        if found:
+            return found[0].id
+    return text
+
+
 async def select(reader: Reader, tenant: TenantScope, declaration: Collection[Any], **where: str) -> list[Record]:
     """All rows whose indexed fields have these values, ordered by id; `parent` names a child's parent."""
     conditions, params = ["tenant_id = :tenant_id"], {"tenant_id": tenant.id}
@@ -227,6 +236,7 @@ async def create(
     record = await insert(tx, tenant, declaration, change.document, id_=id_, parent=parent, now=now)
     if declaration.changed:
         await declaration.changed(change)
+    record.document.update(change.answer)
     return record
 
 
@@ -271,6 +281,7 @@ async def update(
         record = await save(tx, tenant, declaration, current, change.document, now=now)
     if declaration.changed:
         await declaration.changed(change)
+    record.document.update(change.answer)
     return record
 
 

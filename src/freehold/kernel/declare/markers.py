@@ -73,11 +73,13 @@ class Ref(Marker):
 class Computed(Marker):
     """Made up at each read by `compute(reader, tenant, document)`; never stored, accepted or exported.
 
-    With `scopes`, shown only to callers who hold one of them.
+    With `scopes`, shown only to callers who hold one of them. With `accepted`, input may have it all the same: the
+    hooks find it in the document and put it where `compute` will look (a list of ids that is kept as a Link, say).
     """
 
     compute: Callable[..., Awaitable[Any]]
     scopes: tuple[str, ...] = ()
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

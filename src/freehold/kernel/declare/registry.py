@@ -98,6 +98,11 @@ class Registry:
             if isinstance(other, Child) and other.parent == declaration.name:
                 for child in await documents.select(tx, tenant, other, parent=gone.id):
                     await documents.delete(tx, tenant, other, child.id, actor=actor)
+            elif isinstance(other, Stored):
+                for column in other.cascade:
+                    if other.refs[column] == declaration.name:
+                        sql = f"delete from {other.name} where tenant_id = :tenant_id and {column} = :id"  # noqa: S608
+                        await tx.run(sql, tenant_id=tenant.id, id=gone.id)
             elif isinstance(other, Link) and declaration.name in (other.left, other.right):
                 side = "left_id" if other.left == declaration.name else "right_id"
                 sql = f"delete from {other.table} where tenant_id = :tenant_id and {side} = :id"  # noqa: S608
@@ -110,8 +115,8 @@ class Registry:
                 if ref.on_delete == "cascade":
                     await documents.delete(tx, tenant, other, record.id, actor=actor)
                 else:
-                    remaining = {key: v for key, v in record.document.items() if key != name}
-                    document = other.document(**remaining)
+                    record.document.pop(name, None)
+                    document = documents.typed(other, record)
                     await documents.save(tx, tenant, other, record, document, now=tenant.clock.now_ms())
 
     def _find_referrers(self) -> Mapping[str, list[tuple[Collection[Any], str, Ref]]]:

@@ -102,3 +102,5 @@ class Change:
     actor: Actor
     id: str = ""
     parent: str = ""
+    answer: dict[str, Any] = field(default_factory=dict)
+    """Members that only the answer to this very change has; the hooks fill it."""

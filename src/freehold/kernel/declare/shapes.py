@@ -76,6 +76,8 @@ class Collection(Generic[D]):
     scopes: Scopes
     key: str = "id"
     new_id: Callable[[], str] = lambda: new_id("")
+    also_by: str = ""
+    """A unique field whose value a path may hold in place of the id."""
     table: str = ""
     """The table's name; default: the path with underscores."""
     list_name: str = ""
@@ -211,6 +213,8 @@ class Stored:
     table: Table
     refs: Mapping[str, str] = field(default_factory=dict)
     """Columns that name a row of another declaration; gives the import order."""
+    cascade: frozenset[str] = frozenset()
+    """Those columns of `refs` whose row goes when what they name goes."""
     json_columns: frozenset[str] = frozenset()
     """Text columns that hold JSON, which the archive shows as such."""
 

@@ -1,9 +1,11 @@
 """One authorised Management API request, as operations see it (`kernel.declare.call.Call`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from freehold.kernel.declare.documents import Record
 from freehold.kernel.declare.scope import Actor, TenantScope
+from freehold.kernel.declare.shapes import Collection, Singleton
 from freehold.kernel.http.request import Request
 from freehold.kernel.store import Reader, Store, Transaction
 
@@ -54,6 +56,21 @@ class ManagementCall:
     def query(self, name: str) -> str | None:
         """One query parameter, None when absent. Raises BadRequest when it is repeated."""
         return self.request.query.one(name)
+
+    async def shown(
+        self, declaration: Collection[Any] | Singleton[Any], record: Record, *, created: bool = False
+    ) -> dict[str, Any]:
+        """What this caller may see of a document; `created` shows its secrets, as the answer that makes them does."""
+        from freehold.surfaces.management.collections import shown
+
+        return await shown(self, declaration, record, created=created)
+
+    def paged(self, name: str, items: Sequence[Any]) -> Any:
+        """The page of a list in memory that the request asks for, bare or under `name` with totals."""
+        from freehold.surfaces.management.paging import Page, answer
+
+        page = Page.offset(self)
+        return answer(page, name, items[page.start : page.start + page.size], total=len(items))
 
     def describe(self, description: str, **fields: Any) -> None:
         """Set what the audit entry of this call says, beyond the operation's own description."""

@@ -47,7 +47,7 @@ def getting(declaration: Collection[Any]) -> Work:
     plain = splice and not isinstance(declaration, Child)
 
     async def work(call: ManagementCall) -> Response:
-        id_ = document_id(call, declaration)
+        id_ = await document_id(call, declaration)
         if plain and not call.request.scope["query_string"]:
             row = await call.store.one(statements.text_by_id, tenant_id=call.tenant.id, id=id_)
             if row is None:
@@ -84,7 +84,7 @@ def updating(declaration: Collection[Any]) -> Work:
     async def work(call: ManagementCall) -> Response:
         given = await read_body(call)
         record = await documents.update(
-            call.tx, call.tenant, declaration, document_id(call, declaration), given,
+            call.tx, call.tenant, declaration, await document_id(call, declaration), given,
             actor=call.actor, if_version=if_match(call), parent=await _parent(call, declaration) or None,
             replace=replace,
         )  # fmt: skip
@@ -99,7 +99,7 @@ def deleting(declaration: Collection[Any]) -> Work:
 
     async def work(call: ManagementCall) -> Response:
         parent = await _parent(call, declaration) or None
-        id_ = document_id(call, declaration)
+        id_ = await document_id(call, declaration)
         await documents.delete(call.tx, call.tenant, declaration, id_, actor=call.actor, parent=parent)
         return empty(status)
 
@@ -146,9 +146,10 @@ def if_match(call: ManagementCall) -> int | None:
     return int(version)
 
 
-def document_id(call: ManagementCall, declaration: Collection[Any]) -> str:
-    """The id in the path: its last parameter."""
-    return list(call.params.values())[-1]
+async def document_id(call: ManagementCall, declaration: Collection[Any]) -> str:
+    """The id that the path's last parameter names."""
+    named = list(call.params.values())[-1]
+    return await documents.resolve(call.reader, call.tenant, declaration, named) if declaration.also_by else named
 
 
 async def _parent(call: ManagementCall, declaration: Collection[Any]) -> str:

@@ -35,21 +35,26 @@ class Page:
     def of(cls, call: ManagementCall, declaration: Collection[Any], styles: frozenset[str] | None = None) -> "Page":
         """The page a request asks for. Raises BadRequest in Auth0's words."""
         styles = declaration.paging if styles is None else styles
-        totals = _boolean(call.query("include_totals"), "include_totals")
         take, cursor = call.query("take"), call.query("from")
-        if "checkpoint" in styles and (take is not None or cursor is not None):
+        if "checkpoint" in styles and (take is not None or cursor is not None or "offset" not in styles):
             size = DEFAULT_SIZE if take is None else _integer(take, "take", 1, MAX_SIZE)
             after = None if cursor is None else _read_cursor(cursor)
             return cls(size, checkpoint=True, after=after)
-        size = _integer(call.query("per_page") or str(DEFAULT_SIZE), "per_page", 0, MAX_SIZE)
-        number = _integer(call.query("page") or "0", "page", 0, 1 << 31)
-        if declaration.page_limit is not None and (number + 1) * size > declaration.page_limit:
+        page = cls.offset(call)
+        if declaration.page_limit is not None and page.start + page.size > declaration.page_limit:
             raise BadRequest(
                 f"You can only page through the first {declaration.page_limit} records. "
                 "Narrow the query, or use an export job or checkpoint paging.",
                 code="invalid_paging",
             )
-        return cls(size, start=number * size, totals=totals)
+        return page
+
+    @classmethod
+    def offset(cls, call: ManagementCall) -> "Page":
+        """The page that `page` and `per_page` ask for. Raises BadRequest in Auth0's words."""
+        size = _integer(call.query("per_page") or str(DEFAULT_SIZE), "per_page", 0, MAX_SIZE)
+        number = _integer(call.query("page") or "0", "page", 0, 1 << 31)
+        return cls(size, start=number * size, totals=_boolean(call.query("include_totals"), "include_totals"))
 
     def sql(self, prefix: str = "") -> tuple[str, dict[str, Any]]:
         """What to append to a where clause, and its parameters. A checkpoint page fetches one row more than it shows."""
