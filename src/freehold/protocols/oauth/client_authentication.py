@@ -1,0 +1,77 @@
+"""Which client sends a request, and proof that it does (RFC 6749 section 2.3, OpenID Connect Core section 9).
+
+One method per request: credentials in the header and in the body together are refused, and there is no falling back
+from one to another.
+"""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+from freehold.domain.applications import CLIENTS, Client
+from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.http.request import Request
+from freehold.kernel.store import Store
+from freehold.protocols.oauth.assertions import verify_client_assertion
+from freehold.protocols.oauth.errors import InvalidClient, InvalidRequest
+
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+async def authenticate_client(
+    request: Request, params: Mapping[str, Any], *, store: Store, tenant: TenantScope
+) -> Client:
+    """The client of the request, proved by the method it is configured for.
+
+    Raises InvalidRequest when client_id is missing or two methods are used, InvalidClient when the proof fails.
+    """
+    header = request.headers.get("authorization")
+    basic = _basic(header) if header and header[:6].lower() == "basic " else None
+    assertion = params.get("client_assertion")
+    client_id, secret = params.get("client_id"), params.get("client_secret")
+    if basic is not None:
+        if secret is not None or assertion is not None or client_id not in {None, basic[0]}:
+            raise InvalidRequest("Client credentials may be sent in one place only")
+        client_id, secret = basic
+    if assertion is not None:
+        if secret is not None:
+            raise InvalidRequest("Client credentials may be sent in one place only")
+        if params.get("client_assertion_type") != JWT_BEARER:
+            raise InvalidRequest(f"client_assertion_type must be {JWT_BEARER}")
+        return await verify_client_assertion(str(assertion), client_id, store=store, tenant=tenant)
+    if not isinstance(client_id, str) or not client_id:
+        raise InvalidRequest("Missing required parameter: client_id")
+    client = await documents.cached(store, tenant, CLIENTS, client_id)
+    if client is None or client.global_ is True:
+        raise InvalidClient("Unauthorized")
+    if uses_assertion(client):
+        raise InvalidClient("Unauthorized")
+    if client.token_endpoint_auth_method == "none":  # noqa: S105
+        return client
+    expected = client.client_secret
+    if not isinstance(secret, str) or not isinstance(expected, str):
+        raise InvalidClient("Unauthorized")
+    if not hmac.compare_digest(secret.encode(), expected.encode()):
+        raise InvalidClient("Unauthorized")
+    return client
+
+
+def uses_assertion(client: Client) -> bool:
+    """Whether the client proves itself by a key; then its secret, if it still has one, is worth nothing."""
+    methods = client.client_authentication_methods
+    return isinstance(methods, dict) and bool(methods)
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """User and password of a Basic header, each form-decoded (RFC 6749 section 2.3.1). Raises InvalidRequest."""
+    try:
+        decoded = base64.b64decode(header[6:].strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise InvalidRequest("The Authorization header is malformed") from None
+    user, colon, password = decoded.partition(":")
+    if not colon:
+        raise InvalidRequest("The Authorization header is malformed")
+    return unquote_plus(user), unquote_plus(password)

@@ -1,0 +1,67 @@
+"""The client is the subject (RFC 6749 section 4.4); no refresh token, no user.
+
+Without a `scope` parameter the token carries every scope of the client grant; with one, those of it that were granted.
+"""
+
+from typing import Any
+
+from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS
+from freehold.domain.keys import signing_key
+from freehold.kernel.declare import documents
+from freehold.protocols.oauth.errors import AccessDenied
+from freehold.protocols.oauth.issue import sign_access_token
+from freehold.protocols.oauth.token import Grant, TokenRequest, record
+
+
+async def redeem(request: TokenRequest) -> dict[str, Any]:
+    """A token for the API in `audience`, or the tenant's default one. Raises AccessDenied without a client grant."""
+    store, tenant, client = request.store, request.tenant, request.client
+    audience = request.text("audience") or await default_audience(request)
+    api = await documents.cached_by(store, tenant, RESOURCE_SERVERS, identifier=audience)
+    if api is None:
+        raise AccessDenied(f"Service not found: {audience[:200]}")
+    grant = await documents.cached_by(store, tenant, CLIENT_GRANTS, client_id=client.client_id, audience=audience)
+    if grant is None:
+        raise AccessDenied(
+            f'Client is not authorized to access "{audience[:200]}". '
+            'You need to create a "client-grant" associated to this API. See: https://auth0.com/docs/api/v2#!/Client_Grants'
+        )
+    wanted = request.text("scope")
+    scopes = list(grant.scope)
+    if wanted is not None:
+        asked = wanted.split()
+        scopes = [scope for scope in scopes if scope in asked]
+    claims: dict[str, Any] = {
+        "iss": tenant.issuer,
+        "sub": f"{client.client_id}@clients",
+        "aud": audience,
+        "gty": "client-credentials",
+        "azp": client.client_id,
+    }
+    if scopes:
+        claims["scope"] = " ".join(scopes)
+    lifetime_s = api.token_lifetime
+    token = sign_access_token(
+        claims, api=api, key=await signing_key(store, tenant), now_s=tenant.clock.now_ms() // 1000, lifetime_s=lifetime_s
+    )
+    async with store.transaction() as tx:
+        await record(tx, request, "seccft", audience=audience, scope=" ".join(scopes))
+    answer: dict[str, Any] = {"access_token": token}
+    if scopes:
+        answer["scope"] = " ".join(scopes)
+    answer |= {"expires_in": lifetime_s, "token_type": "Bearer"}
+    return answer
+
+
+async def default_audience(request: TokenRequest) -> str:
+    """The tenant's default API. Raises AccessDenied when there is none."""
+    from freehold.domain.tenants.settings import SETTINGS
+
+    settings = await documents.cached_singleton(request.store, request.tenant, SETTINGS)
+    audience = settings.default_audience
+    if not isinstance(audience, str) or not audience:
+        raise AccessDenied("No audience parameter was provided, and no default audience has been configured")
+    return audience
+
+
+CLIENT_CREDENTIALS = Grant("client_credentials", redeem, success="seccft", failure="feccft", confidential=True)
