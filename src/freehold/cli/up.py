@@ -43,7 +43,7 @@ def up(
             "workers": workers,
         }
     )
-    configure(settings)
+    configure(log_format=settings.log_format, level=settings.log_level)
     if ready_file:
         ready_file.unlink(missing_ok=True)
     settings.data.prepare()

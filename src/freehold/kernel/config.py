@@ -98,6 +98,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     password_queue: Annotated[
         int, Meta(ge=1, description="Password checks that may wait for a thread; beyond it sign-ins get 429 at once.")
     ] = 64
+    management_rate_limit: Annotated[
+        int, Meta(ge=1, description="Requests a tenant's Management API answers in a second; more get 429.")
+    ] = 1000
     shutdown_grace_s: Annotated[
         int, Meta(ge=0, description="Seconds that running requests get to finish when the server stops.")
     ] = 10
@@ -135,7 +138,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return DataDir(self.data_dir)
 
     @property
-    def effective_database_url(self) -> str:
+    def store_url(self) -> str:
         """The database to open; SQLite in the data folder unless another is configured."""
         return self.database_url or f"sqlite:///{self.data.database.absolute()}"
 

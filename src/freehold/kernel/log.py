@@ -50,7 +50,7 @@ _SECRET_TEXT = re.compile(
     re.DOTALL,
 )
 
-_fields: ContextVar[dict[str, str] | None] = ContextVar("freehold_log_fields", default=None)
+_fields: ContextVar[dict[str, Any] | None] = ContextVar("freehold_log_fields", default=None)
 
 
 class Logger:
@@ -99,9 +99,11 @@ def configure(*, log_format: Format = "auto", level: Level = "info", stream: Tex
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are one per malformed request
 
 
-def begin_request(request_id: str) -> None:
-    """Start the fields of a request; called once by the edge."""
-    _fields.set({"request_id": request_id})
+def begin_request(request_id: str) -> dict[str, Any]:
+    """Start the fields of a request, and hand them to the edge, which adds the tenant itself: a line shows its name."""
+    fields: dict[str, Any] = {"request_id": request_id}
+    _fields.set(fields)
+    return fields
 
 
 def bind(**fields: str) -> None:
@@ -111,9 +113,9 @@ def bind(**fields: str) -> None:
         bound.update(fields)
 
 
-def bound_fields() -> Mapping[str, str]:
-    """The fields bound so far."""
-    return _fields.get() or {}
+def bound_fields() -> dict[str, str]:
+    """The fields bound so far, as a line shows them."""
+    return {name: str(getattr(value, "name", value)) for name, value in (_fields.get() or {}).items()}
 
 
 def redact(fields: Mapping[str, Any]) -> dict[str, Any]:

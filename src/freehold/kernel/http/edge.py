@@ -20,7 +20,7 @@ from freehold.kernel.http.cors import CorsPolicy, cors_headers, preflight_header
 from freehold.kernel.http.proxies import Proxies
 from freehold.kernel.http.refusals import ClientDisconnected, HeadersTooLarge, MethodNotAllowed, UriTooLong
 from freehold.kernel.http.request import NO_PROXIES, Receive, Request, Scope, Send
-from freehold.kernel.http.response import NO_STORE, RawHeaders, Response, encode_header, text
+from freehold.kernel.http.response import HTML, JSON, NO_STORE, TEXT, RawHeaders, Response, encode_header, text
 from freehold.kernel.http.router import Route, Router
 
 ErrorRenderer = Callable[[FreeholdError, Request], Response]
@@ -35,8 +35,10 @@ MAX_DISCARDED_BYTES = 16 << 20
 
 log = logs.get_logger("http")
 
-_SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
-_HSTS = (b"strict-transport-security", b"max-age=31536000")
+_SECURITY_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"))
+# Not for localhost: a browser would then refuse plain HTTP on every port of the developer's machine.
+_TLS_SECURITY_HEADERS = (*_SECURITY_HEADERS, (b"strict-transport-security", b"max-age=31536000"))
+_CONTENT_TYPES = {name: (b"content-type", name.encode("ascii")) for name in (JSON, HTML, TEXT)}
 _FRAME_DENY = (b"x-frame-options", b"DENY")
 _NO_STORE = (b"cache-control", b"no-store")
 
@@ -80,7 +82,7 @@ class Edge:
             return
         started = perf_counter()
         request = Request(scope, receive, request_id=new_request_id(), proxies=self._proxies, services=self.services)
-        logs.begin_request(request.request_id)
+        request.log_fields = logs.begin_request(request.request_id)
         try:
             try:
                 response = await self._answer(request)
@@ -89,7 +91,9 @@ class Edge:
             except Exception as error:  # noqa: BLE001 - the edge is where every error becomes an answer
                 response = self._render(error, request)
             try:
-                headers = await self._headers(request, response)
+                headers = _own_headers(request, response)
+                if request.route is not None and request.route.cors is not None:
+                    headers += await cors_headers(request, request.route, self._cors)
             except Exception as error:  # noqa: BLE001 - an unusable header or cross-origin policy is an error like another
                 request.response_headers.clear()
                 response = self._render(error, request)
@@ -101,7 +105,19 @@ class Edge:
                 await _send_stream(request, response, send)
         finally:
             request.close()
-        self._finished(request, response.status, perf_counter() - started)
+        seconds = perf_counter() - started
+        name = request.route.name if request.route is not None else "unmatched"
+        if self._observe is not None:
+            self._observe(name, response.status, seconds)
+        if self._access_log:
+            log.info(
+                "request",
+                method=request.method,
+                route=name,
+                status=response.status,
+                client_ip=request.client_ip,
+                duration_ms=round(seconds * 1000, 1),
+            )
 
     async def _answer(self, request: Request) -> Response:
         scope = request.scope
@@ -123,7 +139,7 @@ class Edge:
             tenant = request.tenant = await self._resolve_tenant(host)
             if tenant is None:
                 raise _UnknownHost
-            logs.bind(tenant=str(getattr(tenant, "name", tenant)))
+            request.log_fields["tenant"] = tenant
         if route is not None:
             return await route.handler(request)
         if request.method == "OPTIONS":
@@ -165,19 +181,6 @@ class Edge:
             family = self.router.family_of(request.raw_path, default=self._default_family)
         return family if family in self._errors else self._default_family
 
-    async def _headers(self, request: Request, response: Response) -> RawHeaders:
-        route = request.route
-        if route is None or route.cors is None:
-            return _own_headers(request, response)
-        return _own_headers(request, response) + await cors_headers(request, route, self._cors)
-
-    def _finished(self, request: Request, status: int, seconds: float) -> None:
-        name = request.route.name if request.route is not None else "unmatched"
-        if self._observe is not None:
-            self._observe(name, status, seconds)
-        if self._access_log:
-            log.info("request", method=request.method, route=name, status=status, duration_ms=round(seconds * 1000, 1))
-
     async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
             raise ValueError(f"not served: {scope['type']}")
@@ -207,10 +210,12 @@ class _UnknownHost(NotFound):
 
 def _own_headers(request: Request, response: Response) -> RawHeaders:
     """Every header but the cross-origin ones. Raises ValueError when one of them cannot be sent."""
-    headers: RawHeaders = [(b"x-request-id", request.request_id.encode("ascii")), *_SECURITY_HEADERS]
+    is_public_tls = request.scheme == "https" and "localhost" not in request.host
+    headers: RawHeaders = [(b"x-request-id", request.request_id.encode("ascii"))]
+    headers += _TLS_SECURITY_HEADERS if is_public_tls else _SECURITY_HEADERS
     content_type = response.content_type
     if content_type is not None:
-        headers.append((b"content-type", content_type.encode("latin-1")))
+        headers.append(_CONTENT_TYPES.get(content_type) or encode_header("content-type", content_type))
         if content_type.startswith("text/html"):
             headers += _html_headers(response)
     if response.stream_body is None and response.status not in {204, 304}:
@@ -219,12 +224,10 @@ def _own_headers(request: Request, response: Response) -> RawHeaders:
         headers.append(_NO_STORE)
     else:
         headers.append(encode_header("cache-control", response.cache_control))
-    for name, value in response.headers:
-        headers.append(encode_header(name, value))
-    for name, value in request.response_headers:
-        headers.append(encode_header(name, value))
-    if request.scheme == "https" and "localhost" not in request.host:
-        headers.append(_HSTS)
+    if response.headers:
+        headers += [encode_header(name, value) for name, value in response.headers]
+    if request.response_headers:
+        headers += [encode_header(name, value) for name, value in request.response_headers]
     return headers
 
 
@@ -235,8 +238,8 @@ def _is_worth_discarding(request: Request) -> bool:
 
 def _html_headers(response: Response) -> RawHeaders:
     if response.framing == "any":
-        return [(b"content-security-policy", response.csp.encode("latin-1"))]
-    return [(b"content-security-policy", f"{response.csp}; frame-ancestors 'none'".encode("latin-1")), _FRAME_DENY]
+        return [encode_header("content-security-policy", response.csp)]
+    return [encode_header("content-security-policy", f"{response.csp}; frame-ancestors 'none'"), _FRAME_DENY]
 
 
 async def _send_stream(request: Request, response: Response, send: Send) -> None:

@@ -5,7 +5,7 @@ repeated JSON members. The body is read only when a handler asks for it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.http.cookies import parse_cookies
@@ -52,7 +52,11 @@ class Headers(Mapping[str, str]):
         if len(self._raw) != len(pairs):
             self._raw = _join_repeated(pairs)
 
-    def get(self, name: str, default: Any = None) -> Any:
+    @overload  # type: ignore[override]
+    def get(self, name: str) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+    def get(self, name: str, default: str | None = None) -> str | None:
         value = self._raw.get(name.encode("latin-1"))
         return default if value is None else value.decode("latin-1")
 
@@ -96,12 +100,14 @@ class Request:
         "_cookies",
         "_form",
         "_headers",
+        "_host",
         "_path",
         "_proxies",
         "_query",
         "_receive",
         "_uploads",
         "auth",
+        "log_fields",
         "method",
         "params",
         "raw_path",
@@ -133,9 +139,11 @@ class Request:
         self.route: Route | None = None
         self.params: Mapping[str, str] = NO_PARAMS
         self.response_headers: list[tuple[str, str]] = []
+        self.log_fields: dict[str, Any] = {}
         self._receive = receive
         self._proxies = proxies
         self._headers: Headers | None = None
+        self._host: str | None = None
         self._path: list[str] | None = None
         self._query: Parameters | None = None
         self._cookies: dict[str, str] | None = None
@@ -185,18 +193,21 @@ class Request:
     @property
     def scheme(self) -> str:
         """`https` or `http`, as the client sees it."""
-        forwarded = self.headers.get("x-forwarded-proto")
-        if forwarded in {"http", "https"} and self._proxies.trusts(self.peer_ip):
-            return str(forwarded)
-        return str(self.scope.get("scheme", "http"))
+        scheme: str = self.scope.get("scheme", "http")
+        if self._proxies.networks and self._proxies.trusts(self.peer_ip):
+            forwarded = self.headers.get("x-forwarded-proto")
+            return forwarded if forwarded in {"http", "https"} else scheme
+        return scheme
 
     @property
     def host(self) -> str:
         """The host and port the client asked for, in lower case; empty when it named none."""
-        if self._proxies.forwarded_host and "x-forwarded-host" in self.headers and self._proxies.trusts(self.peer_ip):
-            return self.headers["x-forwarded-host"].lower()
-        host: str = self.headers.get("host", "")
-        return host.lower()
+        if self._host is None:
+            host = self.headers.get("host", "")
+            if self._proxies.forwarded_host and self._proxies.trusts(self.peer_ip):
+                host = self.headers.get("x-forwarded-host", host)
+            self._host = host.lower()
+        return self._host
 
     @property
     def origin(self) -> str:
@@ -206,7 +217,7 @@ class Request:
     @property
     def media_type(self) -> str:
         """The media type of the body in lower case, without parameters; empty when there is none."""
-        content_type: str = self.headers.get("content-type", "")
+        content_type = self.headers.get("content-type", "")
         return content_type.partition(";")[0].strip().lower()
 
     async def body(self, limit: int | None = None) -> bytes:
