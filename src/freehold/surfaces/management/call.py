@@ -67,7 +67,7 @@ class ManagementCall:
 
     def paged(self, name: str, items: Sequence[Any]) -> Any:
         """The page of a list in memory that the request asks for, bare or under `name` with totals."""
-        from freehold.surfaces.management.paging import Page, answer
+        from freehold.kernel.declare.paging import Page, answer
 
         page = Page.offset(self)
         return answer(page, name, items[page.start : page.start + page.size], total=len(items))

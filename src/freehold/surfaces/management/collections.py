@@ -5,13 +5,13 @@ from typing import Any
 
 from freehold.kernel.declare import documents
 from freehold.kernel.declare.compile import hidden_paths, project, table_of
+from freehold.kernel.declare.fields import Fields
+from freehold.kernel.declare.paging import Page, answer
 from freehold.kernel.declare.shapes import Child, Collection, Filter, Singleton
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.http.response import Response, empty, json
 from freehold.kernel.store import JsonPath
 from freehold.surfaces.management.call import ManagementCall
-from freehold.surfaces.management.fields import Fields
-from freehold.surfaces.management.paging import Page, answer
 
 Work = Callable[[ManagementCall], Awaitable[Response]]
 

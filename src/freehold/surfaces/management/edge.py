@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 from freehold.kernel.declare.scope import Actor, TenantScope
-from freehold.kernel.errors import Forbidden, FreeholdError, TooManyRequests, Unauthorized
+from freehold.kernel.errors import Forbidden, FreeholdError, Unauthorized
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, json
 from freehold.surfaces.management.call import ManagementCall

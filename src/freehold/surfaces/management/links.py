@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from freehold.kernel.declare import documents, relations
+from freehold.kernel.declare.paging import Page, answer
 from freehold.kernel.declare.registry import Registry
 from freehold.kernel.declare.shapes import Collection, Link, Scopes
 from freehold.kernel.declare.validation import InvalidBody
 from freehold.kernel.http.response import Response, empty, json
 from freehold.surfaces.management.call import ManagementCall
 from freehold.surfaces.management.collections import read_body, shown
-from freehold.surfaces.management.paging import Page, answer
 
 Work = Callable[[ManagementCall], Awaitable[Response]]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from freehold.kernel.declare.call import Call
 from freehold.kernel.errors import BadRequest
-from freehold.surfaces.management.call import ManagementCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Fields:
     include: bool = True
 
     @classmethod
-    def of(cls, call: ManagementCall) -> "Fields":
+    def of(cls, call: Call) -> "Fields":
         """The choice a request makes. Raises BadRequest for a malformed one."""
         raw = call.query("fields")
         include = call.query("include_fields")

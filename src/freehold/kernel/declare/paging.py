@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
+from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.documents import Record
 from freehold.kernel.declare.shapes import Collection
 from freehold.kernel.errors import BadRequest
-from freehold.surfaces.management.call import ManagementCall
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 100
@@ -32,7 +32,7 @@ class Page:
     after: tuple[int, str] | None = None
 
     @classmethod
-    def of(cls, call: ManagementCall, declaration: Collection[Any], styles: frozenset[str] | None = None) -> "Page":
+    def of(cls, call: Call, declaration: Collection[Any], styles: frozenset[str] | None = None) -> "Page":
         """The page a request asks for. Raises BadRequest in Auth0's words."""
         styles = declaration.paging if styles is None else styles
         take, cursor = call.query("take"), call.query("from")
@@ -40,24 +40,30 @@ class Page:
             size = DEFAULT_SIZE if take is None else _integer(take, "take", 1, MAX_SIZE)
             after = None if cursor is None else _read_cursor(cursor)
             return cls(size, checkpoint=True, after=after)
-        page = cls.offset(call)
-        if declaration.page_limit is not None and page.start + page.size > declaration.page_limit:
+        return cls.offset(call, limit=declaration.page_limit)
+
+    @classmethod
+    def offset(cls, call: Call, *, limit: int | None = None) -> "Page":
+        """The page that `page` and `per_page` ask for, within the first `limit` records. Raises BadRequest."""
+        size = _integer(call.query("per_page") or str(DEFAULT_SIZE), "per_page", 0, MAX_SIZE)
+        number = _integer(call.query("page") or "0", "page", 0, 1 << 31)
+        page = cls(size, start=number * size, totals=flag(call, "include_totals"))
+        if limit is not None and page.start + page.size > limit:
             raise BadRequest(
-                f"You can only page through the first {declaration.page_limit} records. "
+                f"You can only page through the first {limit} records. "
                 "Narrow the query, or use an export job or checkpoint paging.",
                 code="invalid_paging",
             )
         return page
 
     @classmethod
-    def offset(cls, call: ManagementCall) -> "Page":
-        """The page that `page` and `per_page` ask for. Raises BadRequest in Auth0's words."""
-        size = _integer(call.query("per_page") or str(DEFAULT_SIZE), "per_page", 0, MAX_SIZE)
-        number = _integer(call.query("page") or "0", "page", 0, 1 << 31)
-        return cls(size, start=number * size, totals=_boolean(call.query("include_totals"), "include_totals"))
+    def taken(cls, call: Call) -> "tuple[int, str]":
+        """What `take` and `from` ask for, for listings with cursors of their own: a size, and the cursor or ``''``."""
+        take = call.query("take")
+        return DEFAULT_SIZE if take is None else _integer(take, "take", 1, MAX_SIZE), call.query("from") or ""
 
     def sql(self, prefix: str = "") -> tuple[str, dict[str, Any]]:
-        """What to append to a where clause, and its parameters. A checkpoint page fetches one row more than it shows."""
+        """What to append to a where clause, and its parameters; a checkpoint page fetches one row more than it shows."""
         if self.checkpoint:
             condition, params = "", {"page_size": self.size + 1}
             if self.after is not None:
@@ -95,10 +101,12 @@ def answer(
     return items
 
 
-def _boolean(text: str | None, name: str) -> bool:
+def flag(call: Call, name: str, *, default: bool = False) -> bool:
+    """A boolean query parameter. Raises BadRequest in Auth0's words."""
+    text = call.query(name)
     if text not in {None, "true", "false", ""}:
         raise _mismatch("boolean", name)
-    return text == "true"
+    return text == "true" if text else default
 
 
 def _integer(text: str, name: str, minimum: int, maximum: int) -> int:
