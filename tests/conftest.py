@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.support.plugin",
     "tests.support.browser",
     "tests.support.node",
+    "tests.support.server",
 ]
