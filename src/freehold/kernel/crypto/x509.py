@@ -5,10 +5,12 @@ self-signed, RSA 2048, `CN=` the tenant's domain, 5000 days. The local authority
 authority serves: its private key never leaves its folder, and its certificate file is what clients are told to trust.
 """
 
+import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -21,12 +23,20 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from freehold.kernel.errors import FreeholdError
+
 SIGNING_CERTIFICATE_LIFETIME = timedelta(days=5000)
 AUTHORITY_LIFETIME = timedelta(days=3650)
 # Browsers refuse leaf certificates of more than 398 days; renewing at a third of the life left is what ACME clients do.
 SERVER_LIFETIME = timedelta(days=397)
 SERVER_RENEWAL_BEFORE_END = timedelta(days=132)
 LOOPBACK_NAMES = ("localhost", "*.localhost", "127.0.0.1", "::1")
+
+
+class UnusableAuthority(FreeholdError):
+    """The local authority's files do not belong together."""
+
+    code = "unusable_authority"
 
 
 class SigningMaterial(NamedTuple):
@@ -107,17 +117,16 @@ class LocalAuthority:
     def load_or_create(cls, folder: Path, now: datetime) -> Self:
         """The authority in the folder, made at the first start. Clients go on trusting it until it ends."""
         key_file, certificate_file = folder / "ca.key", folder / "ca.pem"
-        if not (key_file.exists() and certificate_file.exists()):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            private_key = ec.generate_private_key(ec.SECP256R1())
-            # The certificate last: with it the pair is complete, and a start that was cut short begins anew.
-            certificate_file.unlink(missing_ok=True)
-            _write(key_file, private_key_pem(private_key), mode=0o600)
-            _write(certificate_file, _pem(_authority_certificate(private_key, now)).encode(), mode=0o644)
-        loaded = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
-        if not isinstance(loaded, ec.EllipticCurvePrivateKey):
-            raise TypeError(f"{key_file} is not an elliptic curve key")
-        return cls(folder, loaded, x509.load_pem_x509_certificate(certificate_file.read_bytes()))
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _alone_in(folder):
+            if not (key_file.exists() and certificate_file.exists()):
+                private_key = ec.generate_private_key(ec.SECP256R1())
+                _write_pair(key_file, private_key, certificate_file, _authority_certificate(private_key, now))
+            loaded = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+            certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+        if not isinstance(loaded, ec.EllipticCurvePrivateKey) or loaded.public_key() != certificate.public_key():
+            raise UnusableAuthority(f"{key_file} is not the key of {certificate_file}")
+        return cls(folder, loaded, certificate)
 
     def server_certificate(self, names: Iterable[str] = (), *, now: datetime) -> ServerCertificate:
         """The server's certificate: the one on disk while it has these names and time left, else a new one.
@@ -126,12 +135,11 @@ class LocalAuthority:
         """
         wanted = _all_names(names)
         certificate_file, key_file = self.folder / "server.pem", self.folder / "server.key"
-        current = self._usable(certificate_file, key_file, wanted, now)
-        if current is None:
-            current, private_key = self._issue(wanted, now)
-            certificate_file.unlink(missing_ok=True)
-            _write(key_file, private_key_pem(private_key), mode=0o600)
-            _write(certificate_file, _pem(current).encode(), mode=0o644)
+        with _alone_in(self.folder):
+            current = self._usable(certificate_file, key_file, wanted, now)
+            if current is None:
+                current, private_key = self._issue(wanted, now)
+                _write_pair(key_file, private_key, certificate_file, current)
         return ServerCertificate(
             certificate_file=certificate_file, key_file=key_file, names=wanted, valid_until=current.not_valid_after_utc
         )
@@ -235,6 +243,26 @@ def _nine_byte_serial() -> int:
 
 def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes out, so that nobody pairs one's key with another's certificate."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write_pair(
+    key_file: Path, private_key: ec.EllipticCurvePrivateKey, certificate_file: Path, certificate: x509.Certificate
+) -> None:
+    """The certificate last: with it the pair is complete, and a start that was cut short begins anew."""
+    certificate_file.unlink(missing_ok=True)
+    _write(key_file, private_key_pem(private_key), mode=0o600)
+    _write(certificate_file, _pem(certificate).encode(), mode=0o644)
 
 
 def _write(path: Path, content: bytes, *, mode: int) -> None:

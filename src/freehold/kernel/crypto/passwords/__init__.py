@@ -10,7 +10,12 @@ Which password is the same as which (Unicode), and which input is never hashed, 
 
 from typing import Any
 
+from freehold.kernel.crypto.passwords.argon2 import ARGON2, hash_argon2id, memory_and_passes
 from freehold.kernel.crypto.passwords.bcrypt import BCRYPT, cost_of, hash_bcrypt, parse_bcrypt
+from freehold.kernel.crypto.passwords.digest import DIGEST
+from freehold.kernel.crypto.passwords.hmac import HMAC
+from freehold.kernel.crypto.passwords.ldap import LDAP
+from freehold.kernel.crypto.passwords.pbkdf2 import PBKDF2
 from freehold.kernel.crypto.passwords.policy import (
     DEFAULT_POLICY,
     HashPolicy,
@@ -21,7 +26,8 @@ from freehold.kernel.crypto.passwords.policy import (
     new_password_bytes,
 )
 from freehold.kernel.crypto.passwords.preparation import Preparation, split_preparation
-from freehold.kernel.crypto.passwords.scheme import BadHash, Scheme, decode_salt, read_custom_hash
+from freehold.kernel.crypto.passwords.scheme import BadHash, Scheme, read_custom_hash
+from freehold.kernel.crypto.passwords.scrypt import SCRYPT
 
 __all__ = [
     "DUMMY",
@@ -39,7 +45,7 @@ __all__ = [
 ]
 
 # A new scheme is a file beside this one and its name here.
-SCHEMES: tuple[Scheme, ...] = (BCRYPT,)
+SCHEMES: tuple[Scheme, ...] = (ARGON2, BCRYPT, DIGEST, HMAC, LDAP, PBKDF2, SCRYPT)
 
 _BY_ALGORITHM = {name: scheme for scheme in SCHEMES for name in scheme.algorithms}
 _BY_IDENTIFIER = {name: scheme for scheme in SCHEMES for name in scheme.identifiers}
@@ -54,14 +60,8 @@ def parse_custom_hash(source: dict[str, Any]) -> str:
     scheme = _BY_ALGORITHM.get(custom.algorithm)
     if scheme is None:
         raise BadHash("algorithm", f"algorithm must be one of {', '.join(sorted(_BY_ALGORITHM))}", code="ENUM_MISMATCH")
-    salt = decode_salt(custom.salt) if scheme.salts_password else b""
-    at_end = custom.salt is not None and custom.salt.position == "suffix"
-    preparation = Preparation(
-        encoding=custom.password.encoding,
-        prefix=b"" if at_end else salt,
-        suffix=salt if at_end else b"",
-    )
-    return preparation.mark(scheme.parse(custom))
+    text, prefix, suffix = scheme.parse(custom)
+    return Preparation(encoding=custom.password.encoding, prefix=prefix, suffix=suffix).mark(text)
 
 
 def hash_password(password: str, policy: HashPolicy = DEFAULT_POLICY) -> str:
@@ -70,6 +70,8 @@ def hash_password(password: str, policy: HashPolicy = DEFAULT_POLICY) -> str:
     A user who signed in with an imported hash may have a password that is too long here: keep the old hash then.
     """
     raw = new_password_bytes(password, policy)
+    if policy.scheme == "argon2id":
+        return hash_argon2id(raw, memory_kib=policy.memory_kib, passes=policy.passes)
     return hash_bcrypt(raw, cost=policy.cost)
 
 
@@ -82,7 +84,13 @@ def verify(stored: str, password: str) -> bool:
 
 def needs_rehash(stored: str, policy: HashPolicy = DEFAULT_POLICY) -> bool:
     """Whether the hash should be replaced at the next sign-in: another scheme than the policy's, or cheaper."""
-    return _identifier(stored) not in BCRYPT.identifiers or cost_of(stored) < policy.cost
+    identifier = _identifier(stored)
+    if policy.scheme == "argon2id":
+        if identifier != "argon2id":
+            return True
+        memory_kib, passes = memory_and_passes(stored)
+        return memory_kib < policy.memory_kib or passes < policy.passes
+    return identifier not in BCRYPT.identifiers or cost_of(stored) < policy.cost
 
 
 def is_cheap(stored: str) -> bool:

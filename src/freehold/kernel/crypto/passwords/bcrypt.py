@@ -9,7 +9,15 @@ import os
 import re
 
 from freehold.kernel.crypto.passwords.bcrypt_engine import LONGEST_PASSWORD_BYTES, bcrypt_hash
-from freehold.kernel.crypto.passwords.scheme import BadHash, CustomHash, Scheme, check_range, check_text_form
+from freehold.kernel.crypto.passwords.scheme import (
+    BadHash,
+    CustomHash,
+    Imported,
+    Scheme,
+    check_range,
+    check_text_form,
+    imported_with_salt,
+)
 
 LOWEST_COST, HIGHEST_COST = 4, 16
 
@@ -38,9 +46,9 @@ def cost_of(stored: str) -> int:
     return int(stored[4:6])
 
 
-def _parse(custom: CustomHash) -> str:
+def _parse(custom: CustomHash) -> Imported:
     check_text_form(custom)
-    return parse_bcrypt(custom.hash.value, path="hash.value")
+    return imported_with_salt(parse_bcrypt(custom.hash.value, path="hash.value"), custom)
 
 
 def _verify(stored: str, password: bytes) -> bool:
@@ -77,5 +85,4 @@ BCRYPT = Scheme(
     parse=_parse,
     verify=_verify,
     is_cheap=lambda stored: cost_of(stored) < 10,
-    salts_password=True,
 )

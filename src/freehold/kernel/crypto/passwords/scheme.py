@@ -10,7 +10,7 @@ import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -80,6 +80,14 @@ class CustomHash(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parallelization: int | None = None
 
 
+class Imported(NamedTuple):
+    """A hash in its scheme's storage form, and the salt that goes before or after the password outside the scheme."""
+
+    text: str
+    prefix: bytes = b""
+    suffix: bytes = b""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
     """One way of hashing passwords.
@@ -87,15 +95,14 @@ class Scheme:
     `algorithms` are its names in the import form, `identifiers` the first words of its storage strings.
     `parse` raises BadHash. `verify` compares in constant time; the string comes from `parse` or from our own hashing.
     `is_cheap` says whether checking it takes clearly less time than our own default, which would show in the time of
-    an answer. `salts_password`: the import's `salt` is put before or after the password, before the scheme sees it.
+    an answer.
     """
 
     algorithms: frozenset[str]
     identifiers: frozenset[str]
-    parse: Callable[[CustomHash], str]
+    parse: Callable[[CustomHash], Imported]
     verify: Callable[[str, bytes], bool]
     is_cheap: Callable[[str], bool]
-    salts_password: bool = False
 
 
 _AT_PATH = re.compile(r"(?P<message>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
@@ -138,18 +145,25 @@ def decode_digest(custom: CustomHash) -> bytes:
     return decode_text(custom.hash.value, custom.hash.encoding, "hash.value")
 
 
-def decode_salt(salt: SaltPart | None) -> bytes:
+def imported_with_salt(text: str, custom: CustomHash) -> Imported:
+    """For schemes whose salt is put before or after the password."""
+    salt = decode_salt(custom)
+    if custom.salt is not None and custom.salt.position == "suffix":
+        return Imported(text, suffix=salt)
+    return Imported(text, prefix=salt)
+
+
+def decode_salt(custom: CustomHash) -> bytes:
     """The salt's bytes; none is the empty salt."""
-    if salt is None:
+    if custom.salt is None:
         return b""
-    raw = decode_text(salt.value, salt.encoding, "salt.value")
-    if len(raw) > LONGEST_SALT_BYTES:
-        raise BadHash("salt.value", f"the salt is longer than {LONGEST_SALT_BYTES} bytes", code="MAX_LENGTH")
+    raw = decode_text(custom.salt.value, custom.salt.encoding, "salt.value")
+    check_salt_length(raw, "salt.value")
     return raw
 
 
 def check_text_form(custom: CustomHash) -> None:
-    """For schemes whose hash is one string that holds everything: utf8, and no salt beside it."""
+    """For schemes whose hash is one string that holds everything."""
     if custom.hash.encoding != "utf8":
         raise BadHash("hash.encoding", f"hash.encoding must be utf8 for {custom.algorithm}", code="ENUM_MISMATCH")
 
@@ -168,6 +182,14 @@ def check_hash_length(raw: bytes, path: str = "hash.value") -> None:
         )
     if len(raw) > LONGEST_HASH_BYTES:
         raise BadHash(path, f"the hash is longer than {LONGEST_HASH_BYTES} bytes", code="MAX_LENGTH")
+
+
+def check_salt_length(raw: bytes, path: str, *, shortest: int = 0) -> None:
+    """Refuse a salt its scheme cannot take, or one that is no salt but a way to store files."""
+    if len(raw) < shortest:
+        raise BadHash(path, f"the salt has {len(raw)} bytes, and at least {shortest} are needed", code="MIN_LENGTH")
+    if len(raw) > LONGEST_SALT_BYTES:
+        raise BadHash(path, f"the salt is longer than {LONGEST_SALT_BYTES} bytes", code="MAX_LENGTH")
 
 
 def check_range(value: int, path: str, *, low: int, high: int, what: str) -> None:
