@@ -31,7 +31,7 @@ check: develop-environment ## Check form, types and architecture; changes nothin
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(PYTEST) tests/architecture
 
 format: develop-environment ## Put the code in form
