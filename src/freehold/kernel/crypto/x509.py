@@ -48,10 +48,23 @@ class SigningMaterial(NamedTuple):
     thumbprint: str
     fingerprint: str
 
+    @classmethod
+    def of(cls, private_key: rsa.RSAPrivateKey, certificate: x509.Certificate) -> Self:
+        """A key and a certificate that was made for it."""
+        return cls(
+            private_key,
+            _pem(certificate),
+            pkcs7.serialize_certificates([certificate], serialization.Encoding.PEM).decode("ascii"),
+            certificate_thumbprint(certificate),
+            certificate_fingerprint(certificate),
+        )
 
-def new_tenant_signing_material(domain: str, now: datetime) -> SigningMaterial:
-    """A new RSA 2048 key and its self-signed certificate for the canonical domain of a tenant."""
-    private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+def new_tenant_signing_material(
+    domain: str, now: datetime, *, private_key: rsa.RSAPrivateKey | None = None
+) -> SigningMaterial:
+    """A new RSA 2048 key, or the one given, and its self-signed certificate for the canonical domain of a tenant."""
+    private_key = private_key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, domain[:64])])  # a CN holds 64 characters (RFC 5280 A.1)
     certificate = (
         x509.CertificateBuilder()
@@ -66,13 +79,7 @@ def new_tenant_signing_material(domain: str, now: datetime) -> SigningMaterial:
         .add_extension(_key_usage(digital_signature=True, key_cert_sign=True), critical=True)
         .sign(private_key, hashes.SHA256())
     )
-    return SigningMaterial(
-        private_key,
-        _pem(certificate),
-        pkcs7.serialize_certificates([certificate], serialization.Encoding.PEM).decode("ascii"),
-        certificate_thumbprint(certificate),
-        certificate_fingerprint(certificate),
-    )
+    return SigningMaterial.of(private_key, certificate)
 
 
 def certificate_thumbprint(certificate: x509.Certificate) -> str:
