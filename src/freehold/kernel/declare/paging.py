@@ -63,7 +63,7 @@ class Page:
         return DEFAULT_SIZE if take is None else _integer(take, "take", 1, MAX_SIZE), call.query("from") or ""
 
     def sql(self, prefix: str = "") -> tuple[str, dict[str, Any]]:
-        """What to append to a where clause, and its parameters; a checkpoint page fetches one row more than it shows."""
+        """What to append to a where clause, and its parameters; a checkpoint page has one row more than it shows."""
         if self.checkpoint:
             condition, params = "", {"page_size": self.size + 1}
             if self.after is not None:
