@@ -22,6 +22,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 COMMIT_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
+_STATUS_TEXT = [str(status) for status in range(600)]
+
 Labels = tuple[str, ...]
 
 
@@ -91,7 +93,7 @@ class Metrics:
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request; the edge's observer."""
-        self._requests.inc(route, str(status))
+        self._requests.inc(route, _STATUS_TEXT[status])
         self._latency.observe(seconds, route)
 
     def commit(self, transactions: int) -> None:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 connection with the limits it leaves open: the size of a request's head, and the time to send one.
+"""uvicorn's HTTP/1.1 connection with the limits it leaves open, and a shorter way out for the usual answer.
 
 A head over the limit is refused while it arrives, so it never fills the memory. A client that stops in the middle of a
 request is cut off; one that merely keeps a connection open is closed by uvicorn's keep-alive timeout.
@@ -7,7 +7,7 @@ request is cut off; one that merely keeps a connection open is closed by uvicorn
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 65_536
 MAX_URL_BYTES = 16_384
@@ -59,7 +59,15 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._head_bytes += len(name) + len(value)
         if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) >= MAX_HEADER_COUNT:
             self._refuse(431, "The request header fields are too large.")
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        # uvicorn offers no place to say which class a cycle has; its task has not started to run yet.
+        self.cycle.__class__ = DirectCycle
 
     def on_message_complete(self) -> None:
         self._phase += 1
@@ -84,3 +92,63 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._phase_at_check = self._phase
         self._received_at_check = self._received
         self._check = self.loop.call_later(STALL_CHECK_S, self._check_progress)
+
+
+class DirectCycle(RequestResponseCycle):
+    """A request and its answer, which leaves in one write when its length is known.
+
+    The edge has checked the headers already (`response.encode_header`); uvicorn would search each of them again.
+    Everything unusual (HEAD, streams, closing the connection) goes uvicorn's way.
+    """
+
+    _head: bytes | None = None
+    _length = 0
+
+    async def send(self, message: Any) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            head = self._usual_head(message)
+            if head is None:
+                await super().send(message)
+                return
+            self._head = head
+            self.response_started = True
+        elif self._head is None:
+            await super().send(message)
+        else:
+            head, self._head = self._head, None
+            body: bytes = message.get("body", b"")
+            if len(body) != self._length or message.get("more_body"):
+                self.chunked_encoding = False
+                self.expected_content_length = self._length
+                self.transport.write(head)
+                await super().send(message)
+                return
+            self.transport.write(head + body)
+            self.response_complete = True
+            self.message_event.set()
+            self.on_response()
+
+    def _usual_head(self, message: Any) -> bytes | None:
+        """Status line and headers of an answer with a length on a connection that stays open; None for any other."""
+        if message["type"] != "http.response.start" or not self.keep_alive or self.scope["method"] == "HEAD":
+            return None
+        length: bytes | None = None
+        parts = [STATUS_LINE[message["status"]]]
+        for name, value in self.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        for name, value in message["headers"]:
+            parts += (name, b": ", value, b"\r\n")
+            if name == b"content-length":
+                length = value
+            elif name in {b"connection", b"transfer-encoding"}:
+                return None
+        if length is None:
+            return None
+        self._length = int(length)
+        self.waiting_for_100_continue = False
+        parts.append(b"\r\n")
+        return b"".join(parts)

@@ -95,29 +95,22 @@ class Request:
     the caller. Headers put into `response_headers` are sent with the answer, also when it is an error.
     """
 
-    __slots__ = (
-        "_body",
-        "_cookies",
-        "_form",
-        "_headers",
-        "_host",
-        "_path",
-        "_proxies",
-        "_query",
-        "_receive",
-        "_uploads",
-        "auth",
-        "log_fields",
-        "method",
-        "params",
-        "raw_path",
-        "request_id",
-        "response_headers",
-        "route",
-        "scope",
-        "services",
-        "tenant",
-    )
+    method: str
+    raw_path: str
+    tenant: Any = None
+    services: Any = None
+    auth: Any = None
+    route: Route | None = None
+    params: Mapping[str, str] = NO_PARAMS
+    log_fields: dict[str, Any]
+    _headers: Headers | None = None
+    _host: str | None = None
+    _path: list[str] | None = None
+    _query: Parameters | None = None
+    _cookies: dict[str, str] | None = None
+    _body: bytes | None = None
+    _form: Parameters | None = None
+    _uploads: "MultipartForm | None" = None
 
     def __init__(
         self,
@@ -129,27 +122,14 @@ class Request:
         services: Any = None,
     ) -> None:
         self.scope = scope
-        self.method: str = scope["method"]
+        self.method = scope["method"]
         raw_path: bytes | None = scope.get("raw_path")
         self.raw_path = raw_path.decode("latin-1") if raw_path is not None else scope["path"]
         self.request_id = request_id
         self.services = services
-        self.tenant: Any = None
-        self.auth: Any = None
-        self.route: Route | None = None
-        self.params: Mapping[str, str] = NO_PARAMS
         self.response_headers: list[tuple[str, str]] = []
-        self.log_fields: dict[str, Any] = {}
         self._receive = receive
         self._proxies = proxies
-        self._headers: Headers | None = None
-        self._host: str | None = None
-        self._path: list[str] | None = None
-        self._query: Parameters | None = None
-        self._cookies: dict[str, str] | None = None
-        self._body: bytes | None = None
-        self._form: Parameters | None = None
-        self._uploads: MultipartForm | None = None
 
     @property
     def headers(self) -> Headers:

@@ -28,9 +28,12 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Response:
-    """An HTTP answer. `cache_control` is `no-store` unless said otherwise; `csp` and `framing` matter for HTML only."""
+    """An HTTP answer. `csp` and `framing` matter for HTML only; a stream takes the place of the body."""
 
-    __slots__ = ("body", "cache_control", "content_type", "csp", "framing", "headers", "status", "stream_body")
+    cache_control: str = NO_STORE
+    csp: str = DEFAULT_CSP
+    framing: Literal["none", "any"] = "none"
+    stream_body: AsyncIterator[bytes] | None = None
 
     def __init__(
         self,
@@ -40,18 +43,13 @@ class Response:
         *,
         content_type: str | None = None,
         cache_control: str = NO_STORE,
-        csp: str = DEFAULT_CSP,
-        framing: Literal["none", "any"] = "none",
-        stream_body: AsyncIterator[bytes] | None = None,
     ) -> None:
         self.status = status
         self.body = body
         self.headers = list(headers)
         self.content_type = content_type
-        self.cache_control = cache_control
-        self.csp = csp
-        self.framing = framing
-        self.stream_body = stream_body
+        if cache_control is not NO_STORE:
+            self.cache_control = cache_control
 
     def set_cookie(
         self,
@@ -98,7 +96,10 @@ def html(
     framing: Literal["none", "any"] = "none",
 ) -> Response:
     """An HTML page. `csp` is a policy without frame-ancestors; that part comes from `framing`."""
-    return Response(status, text.encode(), headers, content_type=HTML, csp=csp, framing=framing)
+    response = Response(status, text.encode(), headers, content_type=HTML)
+    response.csp = csp
+    response.framing = framing
+    return response
 
 
 def text(value: str, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Response:
@@ -125,7 +126,9 @@ def stream(
     content_type: str = "application/octet-stream",
 ) -> Response:
     """An answer produced while it is sent; the iterator is closed early when the client goes away."""
-    return Response(status, b"", headers, content_type=content_type, stream_body=chunks)
+    response = Response(status, b"", headers, content_type=content_type)
+    response.stream_body = chunks
+    return response
 
 
 def encode_header(name: str, value: str) -> tuple[bytes, bytes]:
