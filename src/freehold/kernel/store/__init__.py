@@ -9,6 +9,7 @@ from freehold.kernel.clock import Clock
 from freehold.kernel.store.api import (
     Dialect,
     JsonPath,
+    JsonWalk,
     QueryTimeout,
     Reader,
     Row,
@@ -19,6 +20,7 @@ from freehold.kernel.store.api import (
     Unstorable,
     UnsupportedPath,
     Values,
+    Wildcard,
 )
 from freehold.kernel.store.dialect import escape_like
 from freehold.kernel.store.introspect import verify_schema
@@ -33,6 +35,7 @@ __all__ = [
     "Dialect",
     "Index",
     "JsonPath",
+    "JsonWalk",
     "QueryTimeout",
     "Reader",
     "Row",
@@ -44,6 +47,7 @@ __all__ = [
     "Unstorable",
     "UnsupportedPath",
     "Values",
+    "Wildcard",
     "create_schema",
     "ddl",
     "declared_schema_sql",

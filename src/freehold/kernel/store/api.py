@@ -1,10 +1,11 @@
 """What the rest of the program sees of a database: readers, transactions, the store, and the values they take.
 
-SQL is written once. Parameters are `:name` and take int, float, str, bytes, None, `JsonPath` and `Values`; what the
+SQL is written once. Parameters are `:name` and take int, float, str, bytes, None and the classes below; what the
 two databases spell differently is a dialect word (see `dialect`). Rows are plain tuples in the order of the columns.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
@@ -49,6 +50,59 @@ class JsonPath:
 def _sqlite_step(part: str | int) -> str:
     # SQLite compares the key with the document's own, escaped spelling, hence the JSON escapes.
     return f"[{part}]" if isinstance(part, int) else f".{json.dumps(part, ensure_ascii=False)}"
+
+
+class JsonWalk:
+    """A way through a JSON document on which an array stands for its elements, one level deep at each step.
+
+    For the word `json_values(column, :walk)`. Member names only. Raises UnsupportedPath as `JsonPath` does.
+    """
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: Iterable[str]) -> None:
+        self.parts = tuple(parts)
+        JsonPath(self.parts)
+
+    def __conform__(self, _protocol: object) -> str:
+        """The form SQLite takes: the whole path, the single steps, and the paths to the members before the last."""
+        steps = [f"${_sqlite_step(part)}" for part in self.parts]
+        prefixes = [JsonPath(self.parts[:length]).__conform__(None) for length in range(1, len(self.parts))]
+        return json.dumps([JsonPath(self.parts).__conform__(None), steps, prefixes])
+
+    def for_postgresql(self) -> str:
+        """The form PostgreSQL takes: a path in lax mode, which looks into an array at each step by itself."""
+        return "lax $" + "".join(f".{json.dumps(part, ensure_ascii=False)}" for part in self.parts) + "[*]"
+
+    def __repr__(self) -> str:
+        return f"JsonWalk({self.parts!r})"
+
+
+class Wildcard:
+    """A text pattern for the word `wildcard(text, :pattern)`: literals, with any characters between two of them.
+
+    `Wildcard(["jane", ""])` is what begins with jane. Case counts, on both databases.
+    """
+
+    __slots__ = ("literals",)
+
+    def __init__(self, literals: Iterable[str]) -> None:
+        self.literals = tuple(literals)
+
+    def __conform__(self, _protocol: object) -> str:
+        """The form SQLite takes, a GLOB pattern."""
+        return "*".join(_GLOB_SPECIAL.sub(r"[\g<0>]", literal) for literal in self.literals)
+
+    def for_postgresql(self) -> str:
+        """The form PostgreSQL takes, a LIKE pattern."""
+        return "%".join(_LIKE_SPECIAL.sub(r"\\\g<0>", literal) for literal in self.literals)
+
+    def __repr__(self) -> str:
+        return f"Wildcard({self.literals!r})"
+
+
+_GLOB_SPECIAL = re.compile(r"[*?\[]")
+_LIKE_SPECIAL = re.compile(r"[%_\\]")
 
 
 class Values:

@@ -5,11 +5,16 @@
 | `json_text(column, :path)` | the text at a path: strings as they are, others as JSON writes them |
 | `json_number(column, :path)` | the number at a path, null when it is no number |
 | `json_has(column, :path, :value)` | the text at a path, or one element of the array there, equals the value |
+| `json_values(column, :walk)` | in a from clause: the values a `JsonWalk` leads to, see below |
+| `wildcard(value, :pattern)` | the text has the form of a `Wildcard`; case counts |
 | `ilike(value, :pattern)` | LIKE without regard to ASCII case; backslash escapes `%` and `_` |
 | `one_of(column, :values)` | the column is in a list given as `Values` |
 | `skip_locked()` | at the end of a subquery: rows another transaction is claiming are passed over |
 
 A path is a `JsonPath` parameter or a literal with dots, `json_text(document, 'a.b')`; only a literal can use an index.
+
+`json_values` has the columns `kind` (string, number, boolean, object), `text` (of strings and booleans) and `number`.
+Null, arrays and empty objects are no values; a path through an array leads to several.
 
 Parameters need no casts. For PostgreSQL each takes the type of the Python value it has in this call, and None is
 written as `null`, so that `:x is null or column = :x` works in any order; a statement is compiled once for each
@@ -22,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from freehold.kernel.store.api import JsonPath, Unstorable, Values
+from freehold.kernel.store.api import JsonPath, JsonWalk, Unstorable, Values, Wildcard
 
 _TOKEN = re.compile(
     r"""
@@ -234,6 +239,47 @@ def _sqlite_json_has(column: str, path: str, value: str) -> str:
     return f"(exists (select 1 from json_each({column}, {_sqlite_path(path)}) as e where {element} = {value}))"  # noqa: S608
 
 
+# Three arms: the value at the path when no array stands on the way, the elements of an array at its end, and a walk
+# that starts at the first array on the way, if there is one. The first two answer for nearly every document in a third
+# of the time of a walk from the root.
+_SQLITE_JSON_VALUES = """(
+select
+    case found.type when 'text' then 'string' when 'integer' then 'number' when 'real' then 'number'
+        when 'object' then 'object' else 'boolean' end as kind,
+    case found.type when 'text' then found.value when 'true' then 'true' when 'false' then 'false' end as text,
+    case when found.type in ('integer', 'real') then cast(found.value as real) end as number
+from (
+    select json_type({column}, {full}) as type, json_extract({column}, {full}) as value
+    union all
+    select e.type, e.value
+    from json_each(case json_type({column}, {full}) when 'array' then {column} end, {full}) as e
+    union all
+    select walked.type, walked.value from (
+        with recursive walk (depth, type, value) as (
+            select p.key + 1, 'array', json_extract({column}, p.value)
+            from json_each({walk}, '$[2]') as p where json_type({column}, p.value) = 'array'
+            union all
+            select
+                w.depth + (w.type = 'object'),
+                case w.type when 'object' then json_type(w.value, json_extract({walk}, '$[1][' || w.depth || ']'))
+                    else case e.type when 'array' then 'nested' else e.type end end,
+                case w.type when 'object' then json_extract(w.value, json_extract({walk}, '$[1][' || w.depth || ']'))
+                    else e.value end
+            from walk as w left join json_each(case w.type when 'array' then w.value end) as e
+            where w.type = 'array' or (w.type = 'object' and w.depth < {steps})
+        )
+        select walk.type, walk.value from walk where walk.depth = {steps}
+    ) as walked
+) as found
+where found.type not in ('array', 'nested', 'null') and not (found.type = 'object' and found.value = '{{}}')
+)"""
+
+
+def _sqlite_json_values(column: str, walk: str) -> str:
+    full, steps = f"json_extract({walk}, '$[0]')", f"json_array_length({walk}, '$[1]')"
+    return _SQLITE_JSON_VALUES.format(column=column, walk=walk, full=full, steps=steps)
+
+
 def _postgresql_path(argument: str) -> str:
     path = _literal_path(argument)
     if path is None:
@@ -259,12 +305,33 @@ def _postgresql_json_has(column: str, path: str, value: str) -> str:
     return f"(exists (select 1 from json_array_elements_text({array}) as e where e = {value}))"  # noqa: S608
 
 
+# jsonb refuses an escaped NUL, and double precision what is out of its range; one such document must not fail a search
+# over all of them, so the first has no values and the second no number.
+_POSTGRESQL_JSON_VALUES = """(
+select
+    jsonb_typeof(found) as kind,
+    case when jsonb_typeof(found) in ('string', 'boolean') then found #>> '{{}}' end collate "C" as text,
+    case when jsonb_typeof(found) = 'number' then
+        case when found = '0' or abs((found #>> '{{}}')::numeric) between 1e-300 and 1e300
+            then (found #>> '{{}}')::double precision end
+    end as number
+from jsonb_path_query(case when strpos({column}, '\\u0000') = 0 then {column}::jsonb end, {walk}) as found
+where jsonb_typeof(found) not in ('array', 'null') and found <> '{{}}'
+)"""
+
+
+def _postgresql_json_values(column: str, walk: str) -> str:
+    return _POSTGRESQL_JSON_VALUES.format(column=column, walk=walk)
+
+
 _SQLITE_WORDS: dict[str, Callable[..., str]] = {
     "{without_rowid}": lambda: "strict, without rowid",
     "{with_rowid}": lambda: "strict",
     "json_text": _sqlite_json_text,
     "json_number": _sqlite_json_number,
     "json_has": _sqlite_json_has,
+    "json_values": _sqlite_json_values,
+    "wildcard": lambda value, pattern: f"({value} glob {pattern})",
     "ilike": lambda value, pattern: f"({value} like {pattern} escape '\\')",
     "one_of": lambda column, values: f"({column} in (select value from json_each({values})))",  # noqa: S608
     "skip_locked": lambda: "",
@@ -276,6 +343,8 @@ _POSTGRESQL_WORDS: dict[str, Callable[..., str]] = {
     "json_text": _postgresql_json_text,
     "json_number": _postgresql_json_number,
     "json_has": _postgresql_json_has,
+    "json_values": _postgresql_json_values,
+    "wildcard": lambda value, pattern: f"({value} like {pattern} escape '\\')",
     "ilike": lambda value, pattern: f'(lower(({value}) collate "C") like lower(({pattern}) collate "C") escape \'\\\')',
     "one_of": lambda column, values: f"({column} = any({values}))",
     "skip_locked": lambda: "for update skip locked",
@@ -297,11 +366,13 @@ _POSTGRESQL_PARAMETERS: tuple[tuple[type, str], ...] = (
     (bytes, "bytea"),
     (float, "double precision"),
     (JsonPath, "text[]"),
+    (JsonWalk, "jsonpath"),
+    (Wildcard, "text"),
 )
 
 
 def _postgresql_value(value: Any) -> Any:
-    if isinstance(value, JsonPath):
+    if isinstance(value, JsonPath | JsonWalk | Wildcard):
         return value.for_postgresql()
     if isinstance(value, Values):
         return value.items
