@@ -5,12 +5,12 @@ threads, job runners) is opened in the edge's lifespan, once in each worker.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from freehold.domain.events import EventLog
+from freehold.domain.events import EVENTS
 from freehold.domain.messaging import Mailer
 from freehold.domain.tenants.directory import TenantDirectory
 from freehold.kernel.clock import Clock, SystemClock
@@ -19,11 +19,13 @@ from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.declare.registry import Registry
 from freehold.kernel.declare.scope import TenantScope
-from freehold.kernel.errors import TooManyRequests
+from freehold.kernel.errors import TooManyRequests, Unavailable
 from freehold.kernel.http.edge import Edge
+from freehold.kernel.http.health import add_health_routes
 from freehold.kernel.http.proxies import Proxies
 from freehold.kernel.http.router import Router
 from freehold.kernel.jobs import JobRunner
+from freehold.kernel.metrics import Metrics
 from freehold.kernel.store import Store, open_store
 from freehold.login import add_routes as add_login_routes
 from freehold.login import render_page_error
@@ -66,9 +68,20 @@ class Services:
         return limit, limit - used, second + 1
 
 
-def build_router() -> Router:
+async def _always() -> None:
+    return None
+
+
+def build_router(
+    *,
+    ready: Callable[[], Awaitable[None]] = _always,
+    metrics: Metrics | None = None,
+    metrics_networks: Sequence[str] = (),
+) -> Router:
     """Every route of the server."""
+    metrics = metrics or Metrics()
     router = Router()
+    add_health_routes(router, ready=ready, metrics=metrics, metrics_networks=metrics_networks)
     add_management_routes(router, REGISTRY)
     add_oauth_routes(router)
     add_login_routes(router)
@@ -88,12 +101,20 @@ def build_edge(settings: Settings) -> Edge:
             edge.services = await open_services(settings, stack)
             yield
 
+    async def ready() -> None:
+        services: Services | None = edge.services
+        if services is None:
+            raise Unavailable("The server is starting.")
+        await services.store.one("select 1")
+
+    metrics = Metrics()
     edge = Edge(
-        build_router(),
+        build_router(ready=ready, metrics=metrics, metrics_networks=settings.metrics_networks),
         resolve_tenant=resolve,
         errors={"management": render_management_error, "oauth": render_oauth_error, "page": render_page_error},
         cors=allows_origin,
         proxies=Proxies(settings.trusted_proxies, forwarded_host=settings.trust_forwarded_host),
+        observe=metrics.observe_request,
         access_log=settings.access_log,
         lifespan=lifespan,
     )
@@ -106,10 +127,9 @@ async def open_services(settings: Settings, stack: AsyncExitStack) -> Services:
     store = open_store(settings.store_url, clock=clock)
     stack.push_async_callback(store.close)
     keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
-    events = EventLog()
-    passwords = PasswordPool(threads=settings.password_threads, max_waiting=settings.password_queue)
+    passwords = PasswordPool(settings.password_threads or None, max_waiting=settings.password_queue)
     stack.callback(passwords.close)
-    tenants = TenantDirectory(store, keyring, clock, REGISTRY, events)
+    tenants = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS)
     handlers = {topic: handler for package in REGISTRY.packages for topic, handler in package.jobs.items()}
     jobs = JobRunner(store, clock, handlers)
     services = Services(settings, store, clock, REGISTRY, keyring, passwords, tenants, Mailer(), jobs)

@@ -7,9 +7,11 @@ imported when it is called, so that a small command starts fast. Anything may be
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Annotated, Any
 
-import click
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from freehold import __version__
 
@@ -27,32 +29,43 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(TyperGroup):
     """A group whose commands are modules of this package, imported when they are used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """The commands in the order of COMMANDS."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import the module of a command."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"freehold.cli.{cmd_name.replace('import', 'import_')}")
-        command: click.Command = typer.main.get_command(module.app)
-        command.short_help = COMMANDS[cmd_name]
-        return command
+        module = import_module(f"freehold.cli.{'import_' if cmd_name == 'import' else cmd_name}")
+        return get_command(module.app)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands without importing any of them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Plain help, because the rich one would import every command."""
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        self.format_options(ctx, formatter)
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="freehold")
-def root() -> None:
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@app.callback()
+def freehold(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.", is_eager=True)] = False,
+) -> None:
     """Freehold, the identity platform you own."""
+    if version:
+        print(f"freehold {__version__}")
+        raise typer.Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from freehold.kernel.errors import FreeholdError
 
     try:
-        root.main(args=None if arguments is None else list(arguments), prog_name="freehold", standalone_mode=True)
+        app(args=None if arguments is None else list(arguments), prog_name="freehold")
     except FreeholdError as error:
         print(f"freehold: {error.message}", file=sys.stderr)
         raise SystemExit(1) from None

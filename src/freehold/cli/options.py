@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from freehold.domain.events import EventLog
+from freehold.domain.events import EVENTS
 from freehold.domain.tenants.directory import TenantDirectory
 from freehold.kernel.clock import SystemClock
 from freehold.kernel.config import Settings, load_settings
@@ -51,6 +51,6 @@ async def opened(settings: Settings, *, upgrade: bool = True) -> AsyncIterator[I
         if upgrade:
             await migrate(store)
         keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
-        yield Installation(settings, store, TenantDirectory(store, keyring, clock, REGISTRY, EventLog()))
+        yield Installation(settings, store, TenantDirectory(store, keyring, clock, REGISTRY, EVENTS))
     finally:
         await store.close()

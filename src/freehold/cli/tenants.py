@@ -76,7 +76,9 @@ def reset(name: NameArgument, yes: YesOption = False, data: DataOption = None, d
 
 
 @app.command()
-def delete(name: NameArgument, yes: YesOption = False, data: DataOption = None, database: DatabaseOption = None) -> None:
+def delete(
+    name: NameArgument, yes: YesOption = False, data: DataOption = None, database: DatabaseOption = None
+) -> None:
     """Delete a tenant with everything in it."""
     _confirm(yes, f"Delete the tenant {name} with everything in it? This cannot be undone.")
 

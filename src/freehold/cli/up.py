@@ -11,6 +11,7 @@ from freehold.app import build_edge
 from freehold.cli.options import DatabaseOption, DataOption, opened
 from freehold.cli.ready import ready_facts, write_ready_file
 from freehold.domain.tenants import lifecycle
+from freehold.kernel.clock import SystemClock
 from freehold.kernel.config import Settings, load_settings
 from freehold.kernel.crypto.x509 import LocalAuthority
 from freehold.kernel.http.server import Tls, bind, serve
@@ -78,8 +79,9 @@ def tls_for(settings: Settings, public: str) -> Tls:
     if settings.tls_certificate is not None and settings.tls_private_key is not None:
         return Tls(settings.tls_certificate, settings.tls_private_key)
     host = public.partition(":")[0]
-    leaf = LocalAuthority(settings.data.authority).server_certificate([host, f"*.{host}"])
-    return Tls(leaf.certificate, leaf.private_key)
+    now = SystemClock().now()
+    leaf = LocalAuthority.load_or_create(settings.data.authority, now).server_certificate([host], now=now)
+    return Tls(leaf.certificate_file, leaf.key_file)
 
 
 def _greet(facts: dict[str, Any], settings: Settings) -> None:

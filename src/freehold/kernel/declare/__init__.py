@@ -1,7 +1,7 @@
 """The vocabulary in which a tenant's data is declared once.
 
-A declaration is a frozen value (`shapes`) of a typed document whose fields carry markers (`markers`). `compile` turns it
-into projections once, at import; `documents` is the one pipeline that reads and writes; `registry` knows them all.
+A declaration is a frozen value (`shapes`) of a typed document whose fields carry markers (`markers`). `compile` turns
+it into projections once, at import; `documents` is the one pipeline that reads and writes; `registry` knows them all.
 """
 
 from freehold.kernel.declare.markers import (

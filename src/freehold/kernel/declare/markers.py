@@ -32,7 +32,7 @@ class Immutable(Marker):
 
 @dataclass(frozen=True, slots=True)
 class Secret(Marker):
-    """Encrypted at rest; served in the answer that creates it and to holders of one of the scopes; exported in clear."""
+    """Encrypted at rest; served when created and to holders of one of the scopes; exported in clear."""
 
     readable_with: tuple[str, ...] = ()
 

@@ -42,7 +42,11 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
         claims["scope"] = " ".join(scopes)
     lifetime_s = api.token_lifetime
     token = sign_access_token(
-        claims, api=api, key=await signing_key(store, tenant), now_s=tenant.clock.now_ms() // 1000, lifetime_s=lifetime_s
+        claims,
+        api=api,
+        key=await signing_key(store, tenant),
+        now_s=tenant.clock.now_ms() // 1000,
+        lifetime_s=lifetime_s,
     )
     async with store.transaction() as tx:
         await record(tx, request, "seccft", audience=audience, scope=" ".join(scopes))
