@@ -11,15 +11,17 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.support.programs import MARKERS, find_chromium
+from tests.support.programs import MARKERS, find_chromium, find_node
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+async def browser(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Browser]:
     """Start a browser; `page` is what most tests want."""
     chromium = find_chromium()
     if chromium is None:
         pytest.skip(MARKERS["browser"].missing)
+    if node := find_node():  # Playwright's own copy wants a library that a bare Debian does not have
+        monkeypatch.setenv("PLAYWRIGHT_NODEJS_PATH", str(node))
     # Chromium's own sandbox refuses to run as root, and containers seldom have the shared memory it wants.
     arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     async with async_playwright() as playwright:
