@@ -8,7 +8,6 @@ looked first. `touch` travels by NOTIFY; while the listening connection is down 
 import asyncio
 import contextlib
 import itertools
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
@@ -18,6 +17,7 @@ import asyncpg
 import asyncpg.transaction
 from asyncpg.pool import PoolConnectionProxy
 
+from freehold.kernel import log
 from freehold.kernel.clock import Clock
 from freehold.kernel.errors import Unavailable
 from freehold.kernel.store.api import QueryTimeout, Row, UniqueViolation, Unstorable
@@ -34,7 +34,7 @@ CHANNEL = "freehold_epochs"
 T = TypeVar("T")
 Connection = PoolConnectionProxy
 
-_log = logging.getLogger(__name__)
+_log = log.get_logger("store")
 
 
 class PostgresqlStore:
@@ -391,7 +391,7 @@ class _Epochs:
                 tried.set()
                 await self._watch(connection, ended)
             except _CONNECTION_ERRORS as error:
-                _log.warning("store_listener_lost", extra={"reason": type(error).__name__})
+                _log.warning("store_listener_lost", reason=type(error).__name__)
             finally:
                 self._listening = False
                 tried.set()

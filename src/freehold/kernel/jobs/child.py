@@ -1,0 +1,85 @@
+"""Heavy work in a process of its own: another core, another heap, lower priority, and no claim on the event loop.
+
+The function is named, not pickled; its argument and result are bytes that travel through pipes, so that nothing
+secret stands in an argument list. The child ends with its parent.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from freehold.kernel.errors import FreeholdError
+
+NICENESS = 10
+GRACE_S = 5.0
+
+
+class ChildFailed(FreeholdError):
+    """The child process ended without a result; its own output says why."""
+
+    def __init__(self, message: str, *, returncode: int) -> None:
+        super().__init__(message)
+        self.returncode = returncode
+
+
+async def run_in_child(function: Callable[[bytes], bytes], argument: bytes, *, niceness: int = NICENESS) -> bytes:
+    """What the function, a module's own, answers to the argument when called in a child process.
+
+    A cancelled caller ends the child. Raises ChildFailed.
+    """
+    name = f"{function.__module__}:{function.__qualname__}"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "freehold.kernel.jobs.child", name, str(niceness), str(os.getpid()),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        result, _ = await process.communicate(argument)
+    finally:
+        if process.returncode is None:
+            await _end(process)
+    if process.returncode:
+        raise ChildFailed(f"{name} ended with {process.returncode}", returncode=process.returncode)
+    return result
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+        try:
+            async with asyncio.timeout(GRACE_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def main(name: str, niceness: str, parent: str) -> None:
+    """The child's side: the argument comes on standard input, the result goes to standard output."""
+    _die_with(int(parent))
+    os.nice(int(niceness))
+    module, _, function = name.partition(":")
+    # The result has the pipe for itself; whatever else is printed goes to the operator.
+    result_pipe = os.dup(1)
+    os.dup2(2, 1)
+    result: bytes = getattr(importlib.import_module(module), function)(sys.stdin.buffer.read())
+    with os.fdopen(result_pipe, "wb") as pipe:
+        pipe.write(result)
+
+
+def _die_with(parent: int) -> None:
+    """Have Linux end this process when its parent ends; elsewhere the broken pipe does so at the latest."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit("the parent process has ended")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

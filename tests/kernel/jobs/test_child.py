@@ -1,0 +1,43 @@
+"""Work in a process of its own."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from freehold.kernel.jobs import ChildFailed, run_in_child
+from tests.kernel.jobs import work
+from tests.support.programs import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _children_find_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
+
+
+async def test_a_large_argument_and_result_go_through() -> None:
+    argument = os.urandom(3_000_000)
+
+    assert await run_in_child(work.reverse, argument) == argument[::-1]
+
+
+async def test_a_child_that_fails_says_so() -> None:
+    with pytest.raises(ChildFailed) as failed:
+        await run_in_child(work.fail, b"")
+
+    assert failed.value.returncode == 7
+
+
+async def test_a_cancelled_caller_ends_the_child(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    task = asyncio.create_task(run_in_child(work.stay, str(note).encode()))
+    while not (note.exists() and note.read_text()):
+        await asyncio.sleep(0.01)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(note.read_text()), 0)
