@@ -15,6 +15,8 @@ from freehold.kernel.declare import (
     Computed,
     Document,
     Immutable,
+    InColumn,
+    IndexedPart,
     Length,
     Merge,
     OpenPart,
@@ -65,6 +67,17 @@ class Thing(Document):
     created_at: Annotated[str | UnsetType, ServerSet()] = UNSET
 
 
+def first_tag(tags: list[str] | None) -> str | None:
+    return tags[0] if tags else None
+
+
+class Entry(Document):
+    id: Annotated[str, ServerSet()]
+    name: Annotated[str, Unique(within=("area",))]
+    tags: Annotated[list[str], IndexedPart("area", first_tag)] = []
+    uses: Annotated[int | UnsetType, ServerSet(), InColumn("bigint")] = UNSET
+
+
 class Note(Document):
     id: Annotated[str, ServerSet()]
     text: str
@@ -80,7 +93,10 @@ THINGS = Collection(
 )
 NOTES = Child(document=Note, path="things/{id}/notes", table="notes", parent="things", scopes=Scopes.of("notes"))
 PREFERENCES = Singleton(document=Preferences, path="preferences", table="preferences", scopes=Scopes.of("preferences"))
-REGISTRY = Registry((Package(name="test", declarations=(THINGS, NOTES, PREFERENCES)),), own_tables=(vault.VAULT_TABLE,))
+ENTRIES = Collection(document=Entry, path="entries", scopes=Scopes.of("entries"))
+REGISTRY = Registry(
+    (Package(name="test", declarations=(THINGS, NOTES, PREFERENCES, ENTRIES)),), own_tables=(vault.VAULT_TABLE,)
+)
 
 
 class Silent:
@@ -221,6 +237,30 @@ async def test_a_reference_to_nothing_is_refused_in_the_words_of_what_is_missing
             await documents.create(tx, tenant, THINGS, {"name": "x", "friend": "nobody"})
 
 
+async def test_a_part_of_a_field_is_looked_up_by_and_bounds_what_is_unique(store: Store, tenant: TenantScope) -> None:
+    async with store.transaction() as tx:
+        made = await documents.create(tx, tenant, ENTRIES, {"name": "a", "tags": ["home", "x"]})
+        await documents.create(tx, tenant, ENTRIES, {"name": "a", "tags": ["work"]})
+
+    assert [e.id for e in await documents.find_all(store, tenant, ENTRIES, area="home")] == [made.id]
+    assert "area" not in (await documents.select(store, tenant, ENTRIES, area="home"))[0].document
+    with pytest.raises(Conflict):
+        async with store.transaction() as tx:
+            await documents.create(tx, tenant, ENTRIES, {"name": "a", "tags": ["home"]})
+
+
+async def test_an_update_loses_nothing_that_happened_in_a_column(store: Store, tenant: TenantScope) -> None:
+    async with store.transaction() as tx:
+        made = await documents.create(tx, tenant, ENTRIES, {"name": "a"}, server={"uses": 1})
+        await tx.run("update entries set uses = 2 where id = :id", id=made.id)
+        stale = await documents.read(tx, tenant, ENTRIES, made.id)
+        assert stale is not None
+        stale.document["uses"] = 1
+        await documents.save(tx, tenant, ENTRIES, stale, documents.typed(ENTRIES, stale), now=1)
+
+    assert (await documents.get(store, tenant, ENTRIES, made.id)).uses == 2
+
+
 async def test_a_singleton_has_its_defaults_until_it_is_changed(store: Store, tenant: TenantScope) -> None:
     assert (await documents.singleton(store, tenant, PREFERENCES)).colour == "green"
     async with store.transaction() as tx:
@@ -253,6 +293,14 @@ def test_a_marker_inside_a_union_is_refused() -> None:
 
     with pytest.raises(DeclarationError, match="wrap the whole type"):
         project(Lost)
+
+
+def test_a_column_that_input_could_set_is_refused() -> None:
+    class Open(Document):
+        uses: Annotated[int | UnsetType, InColumn("bigint")] = UNSET
+
+    with pytest.raises(DeclarationError, match="server only"):
+        project(Open)
 
 
 def test_restore_order_puts_parents_first() -> None:

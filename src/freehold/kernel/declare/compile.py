@@ -34,6 +34,19 @@ class IndexedField:
     canonical: Callable[[Any], str] | None
     unique_within: tuple[str, ...] | None = None
     """None: not unique; else the other fields of the unique index."""
+    source: str = ""
+    """The field the value is taken from by `extract`, when it is a part of one."""
+    extract: Callable[[Any], str | None] | None = None
+    index: bool = True
+
+    def value(self, document: dict[str, Any]) -> str | None:
+        """What the column holds for a document."""
+        if self.extract is not None:
+            return self.extract(document.get(self.source))
+        found = document.get(self.name)
+        if found is None:
+            return None
+        return self.canonical(str(found)) if self.canonical else str(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +185,16 @@ def table_of(declaration: Collection[Any] | Singleton[Any] | Link) -> Table:
     columns += [Column(name, column.type, null=True) for name, column in projection.columns.items()]
     for field in projection.indexed:
         columns.append(Column(field.column, "text", null=True))
-        if field.unique_within is None:
-            indexes.append(Index(("tenant_id", field.column, "id")))
-        else:
+        if field.unique_within is not None:
+            # The field's own column first: so the index also finds by the field alone.
             within = tuple("parent_id" if w == "parent" else f"ix_{w}" for w in field.unique_within)
             indexes.append(
-                Index(("tenant_id", *within, field.column), unique=True, where=f"{field.column} is not null")
+                Index(("tenant_id", field.column, *within), unique=True, where=f"{field.column} is not null")
             )
-    return Table(declaration.name, tuple(columns), key=("tenant_id", "id"), indexes=tuple(indexes))
+        elif field.index:
+            indexes.append(Index(("tenant_id", field.column, "id")))
+    # Rows as long as documents make a tree without rowids deep: its inner pages would hold whole rows.
+    return Table(declaration.name, tuple(columns), key=("tenant_id", "id"), indexes=tuple(indexes), without_rowid=False)
 
 
 def _note(found: dict[str, Any], indexed: list[IndexedField], name: str, marks: list[m.Marker], field: Any) -> bool:
@@ -211,11 +226,19 @@ def _note(found: dict[str, Any], indexed: list[IndexedField], name: str, marks: 
                     indexed.append(IndexedField(name, f"ix_{name}", None))
             case m.Unique():
                 indexed.append(IndexedField(name, f"ix_{name}", mark.canonical, mark.within))
+            case m.IndexedPart():
+                indexed.append(
+                    IndexedField(
+                        mark.name, f"ix_{mark.name}", None, source=name, extract=mark.extract, index=mark.index
+                    )
+                )
             case m.Indexed():
                 indexed.append(IndexedField(name, f"ix_{name}", mark.canonical))
     hidden = any(isinstance(mark, m.Secret | m.Sealed | m.Computed | m.InColumn) for mark in marks)
     if hidden and field.required:
         raise DeclarationError(f"{name}: a field kept outside the document needs the default UNSET")
+    if name in found["columns"] and not readonly:
+        raise DeclarationError(f"{name}: a field in a column is set by the server only")
     if len([mark for mark in marks if isinstance(mark, m.Secret | m.Sealed | m.Computed)]) > 1:
         raise DeclarationError(f"{name}: Secret, Sealed and Computed exclude each other")
     return readonly

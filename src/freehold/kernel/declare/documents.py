@@ -56,7 +56,16 @@ def statements(declaration: Declared) -> Statements:
     table = table_of(declaration)
     name = table.name
     columns = [column.name for column in table.columns]
-    own = [c for c in columns if c not in {"tenant_id", "id", "parent_id", "version", "created_at", "updated_at"}]
+    fixed = {
+        "tenant_id",
+        "id",
+        "parent_id",
+        "version",
+        "created_at",
+        "updated_at",
+        *project(declaration.document).columns,
+    }
+    own = [c for c in columns if c not in fixed]
     child = "parent_id" if "parent_id" in columns else "''"
     extra = ", ".join(["secrets" if "secrets" in columns else "null", *project(declaration.document).columns])
     select = f"select id, version, created_at, updated_at, document, {child}, {extra} from {name} "  # noqa: S608
@@ -436,9 +445,7 @@ async def _row(
                 await vault.put(tx, tenant, mark.kind, owner, msgspec.json.encode(value), name=name)
     params: dict[str, Any] = {name: shown.pop(name, None) for name in projection.columns}
     for indexed in projection.indexed:
-        value = full.get(indexed.name)
-        text = None if value is None else str(value)
-        params[indexed.column] = indexed.canonical(text) if indexed.canonical and text is not None else text
+        params[indexed.column] = indexed.value(full)
     params["document"] = msgspec.json.encode(shown).decode()
     if projection.secrets or projection.variants:
         blob = msgspec.json.encode(secrets) if secrets else None

@@ -61,6 +61,19 @@ class Indexed(Marker):
 
 
 @dataclass(frozen=True, slots=True)
+class IndexedPart(Marker):
+    """A value taken out of this field gets a column `ix_` + `name`, to look up by or to be in a `Unique.within`.
+
+    It is no member of its own: it is neither stored twice in the document, accepted nor served.
+    """
+
+    name: str
+    extract: Callable[[Any], str | None]
+    index: bool = True
+    """Whether the column has an index of its own; without, it costs nothing but its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ref(Marker):
     """Names another object; `to` is a declaration's name, `field` the referred field (default: its key)."""
 
@@ -89,7 +102,11 @@ class Merge(Marker):
 
 @dataclass(frozen=True, slots=True)
 class InColumn(Marker):
-    """Kept in a typed column beside the document, for what changes at each request; merged when served."""
+    """Kept in a typed column beside the document, for what changes at each request; merged when served.
+
+    Written when the row is inserted, and then only by statements of the feature's own: an update of the document leaves
+    the column alone, so that it loses nothing that happened meanwhile.
+    """
 
     type: Literal["text", "bigint"]
 
