@@ -125,6 +125,8 @@ class Edge:
             raise UriTooLong("The request target is too long")
         if len(scope["headers"]) > MAX_HEADERS:
             raise HeadersTooLarge("Too many header fields")
+        if request.headers.repeated is not None:
+            raise BadRequest(f"Header sent more than once: {request.headers.repeated}")
         host = request.host
         if not host:
             raise BadRequest("The Host header is missing")

@@ -43,14 +43,18 @@ NO_PROXIES = Proxies()
 
 
 class Headers(Mapping[str, str]):
-    """Request headers by lower-case name; repeated ones are joined with a comma, cookies with a semicolon."""
+    """Request headers by lower-case name; repeated ones are joined with a comma, cookies with a semicolon.
 
-    __slots__ = ("_raw",)
+    A second one of SINGLETON_HEADERS is named in `repeated`, and the edge refuses the request.
+    """
+
+    __slots__ = ("_raw", "repeated")
 
     def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        self.repeated: str | None = None
         self._raw = dict(pairs)
         if len(self._raw) != len(pairs):
-            self._raw = _join_repeated(pairs)
+            self._join_repeated(pairs)
 
     @overload  # type: ignore[override]
     def get(self, name: str) -> str | None: ...
@@ -75,17 +79,16 @@ class Headers(Mapping[str, str]):
     def __repr__(self) -> str:
         return f"Headers({', '.join(self)})"  # names only: values may be secrets
 
-
-def _join_repeated(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    joined: dict[bytes, bytes] = {}
-    for name, value in pairs:
-        if name not in joined:
-            joined[name] = value
-        elif name in SINGLETON_HEADERS:
-            raise BadRequest(f"Header sent more than once: {name.decode('latin-1')}")
-        else:
-            joined[name] += (b"; " if name == b"cookie" else b", ") + value
-    return joined
+    def _join_repeated(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        joined: dict[bytes, bytes] = {}
+        for name, value in pairs:
+            if name not in joined:
+                joined[name] = value
+            elif name in SINGLETON_HEADERS:
+                self.repeated = name.decode("latin-1")
+            else:
+                joined[name] += (b"; " if name == b"cookie" else b", ") + value
+        self._raw = joined
 
 
 class Request:
@@ -133,7 +136,7 @@ class Request:
 
     @property
     def headers(self) -> Headers:
-        """Headers by lower-case name. Raises BadRequest when one that has a single meaning was repeated."""
+        """Headers by lower-case name."""
         if self._headers is None:
             self._headers = Headers(self.scope["headers"])
         return self._headers
