@@ -13,6 +13,8 @@ from freehold.domain.tenants.directory import TenantDirectory
 from freehold.kernel.clock import SystemClock
 from freehold.kernel.config import Settings, load_settings
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
+from freehold.kernel.declare import TenantScope
+from freehold.kernel.errors import BadRequest, NotFound
 from freehold.kernel.store import Store, migrate, open_store
 from freehold.registry import REGISTRY
 
@@ -54,3 +56,15 @@ async def opened(settings: Settings, *, upgrade: bool = True) -> AsyncIterator[I
         yield Installation(settings, store, TenantDirectory(store, keyring, clock, REGISTRY, EVENTS))
     finally:
         await store.close()
+
+
+async def chosen_tenant(installation: Installation, name: str | None) -> TenantScope:
+    """The named tenant, or the only one. Raises NotFound, or BadRequest when there is a choice to make."""
+    if name is not None:
+        return await installation.tenants.by_name(name)
+    tenants = await installation.tenants.all()
+    if len(tenants) == 1:
+        return tenants[0]
+    if not tenants:
+        raise NotFound("There is no tenant here.")
+    raise BadRequest(f"Say which tenant with --tenant: {', '.join(tenant.name for tenant in tenants)}")

@@ -6,7 +6,6 @@ A tenant's domain is a host, with the port when it is not 443, and its issuer is
 import re
 from dataclasses import dataclass, field
 
-from freehold.domain.tenants.tables import DATA_KEYS, TENANTS
 from freehold.kernel.clock import Clock
 from freehold.kernel.crypto.ids import new_client_id, new_id
 from freehold.kernel.crypto.sealing import Keyring, Sealer
@@ -92,14 +91,27 @@ class TenantDirectory:
             management_client_id=new_client_id(),
             created_at=now if created_at is None else created_at,
         )
-        await tx.run(
-            "insert into data_keys (tenant_id, wrapped, created_at) values (:tenant_id, :wrapped, :created_at)",
-            tenant_id=id_,
-            wrapped=self.keyring.wrap(data_key),
-            created_at=now,
-        )
+        await self._insert_key(tx, id_, data_key)
         tx.touch(EVERY_TENANT)
         return self.scope(id_, name, domain, data_key)
+
+    async def adopt(self, tx: Transaction, tenant_id: str, name: str, domain: str) -> TenantScope:
+        """Give a tenant that is being restored a data key here; its own row comes with its data. Raises Conflict."""
+        taken = "select 1 from tenants where name = :name or domain = :domain or tenant_id = :tenant_id"
+        if await tx.one(taken, name=name, domain=domain, tenant_id=tenant_id):
+            raise Conflict(f"The tenant {name} ({domain}) is here already; delete it first, or restore elsewhere.")
+        data_key = self.keyring.new_data_key()
+        await self._insert_key(tx, tenant_id, data_key)
+        tx.touch(EVERY_TENANT)
+        return self.scope(tenant_id, name, domain, data_key)
+
+    async def _insert_key(self, tx: Transaction, tenant_id: str, data_key: bytes) -> None:
+        await tx.run(
+            "insert into data_keys (tenant_id, wrapped, created_at) values (:tenant_id, :wrapped, :created_at)",
+            tenant_id=tenant_id,
+            wrapped=self.keyring.wrap(data_key),
+            created_at=self.clock.now_ms(),
+        )
 
     async def delete(self, name: str) -> None:
         """Remove a tenant and every row of it. Raises NotFound."""

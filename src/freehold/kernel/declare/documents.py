@@ -203,7 +203,7 @@ def to_record(tenant: TenantScope, declaration: Declared, row: Any) -> Record:
     id_, version, created_at, updated_at, text, parent, secrets, *columns = row
     document: dict[str, Any] = msgspec.json.decode(text)
     if secrets is not None:
-        plain = tenant.sealer.open(bytes(secrets), context=_secrets_context(tenant, declaration, id_))
+        plain = open_secrets(tenant, declaration, id_, bytes(secrets))
         for dotted, value in msgspec.json.decode(plain).items():
             _set(document, tuple(dotted.split(".")), value)
     named = dict(zip(project(declaration.document).columns, columns, strict=True))
@@ -409,6 +409,21 @@ def clash(declaration: Declared) -> Conflict:
     return Conflict("Conflict")
 
 
+def index_values(projection: Projection, full: Mapping[str, Any]) -> dict[str, str | None]:
+    """The values of the columns that a document is found by."""
+    return {indexed.column: indexed.value(full) for indexed in projection.indexed}
+
+
+def open_secrets(tenant: TenantScope, declaration: Declared, id_: str, sealed: bytes) -> bytes:
+    """A row's secret members as a JSON object by dotted path."""
+    return tenant.sealer.open(sealed, context=_secrets_context(tenant, declaration, id_))
+
+
+def seal_secrets(tenant: TenantScope, declaration: Declared, id_: str, secrets: Mapping[str, Any]) -> bytes:
+    """The reverse of `open_secrets`."""
+    return tenant.sealer.seal(msgspec.json.encode(secrets), context=_secrets_context(tenant, declaration, id_))
+
+
 # --- inside ------------------------------------------------------------------------------------------------------
 
 
@@ -444,13 +459,10 @@ async def _row(
             else:
                 await vault.put(tx, tenant, mark.kind, owner, msgspec.json.encode(value), name=name)
     params: dict[str, Any] = {name: shown.pop(name, None) for name in projection.columns}
-    for indexed in projection.indexed:
-        params[indexed.column] = indexed.value(full)
+    params.update(index_values(projection, full))
     params["document"] = msgspec.json.encode(shown).decode()
     if projection.secrets or projection.variants:
-        blob = msgspec.json.encode(secrets) if secrets else None
-        context = _secrets_context(tenant, declaration, id_)
-        params["secrets"] = None if blob is None else tenant.sealer.seal(blob, context=context)
+        params["secrets"] = seal_secrets(tenant, declaration, id_, secrets) if secrets else None
     return params, Record(id_, 0, 0, 0, full)
 
 

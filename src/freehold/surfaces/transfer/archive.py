@@ -1,0 +1,214 @@
+"""The archive as a file: a gzip-compressed tar whose members are small enough to be held in memory, and a manifest.
+
+Everything that could differ between two writings of the same content is fixed (times, owners, order), so an unchanged
+tenant gives the same bytes. The manifest comes last, because it holds the digests of what stands before it; a reader
+verifies the whole file before it uses any of it.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import msgspec
+from isal import igzip, isal_zlib
+
+from freehold.kernel.errors import BadRequest
+
+VERSION = 1
+PART_BYTES = 4 << 20
+"""A part is closed when it is this large; a single row larger than this has a part of its own."""
+MAX_MEMBER_BYTES = 64 << 20
+MAX_MEMBERS = 200_000
+MANIFEST = "manifest.json"
+COMPRESSION_LEVEL = 2
+
+
+class BadArchive(BadRequest):
+    """An archive that is damaged, incomplete, of an unknown version, or not an archive; the message names the place."""
+
+    code = "bad_archive"
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One file in the archive, as the manifest lists it."""
+
+    path: str
+    bytes: int
+    rows: int
+    sha256: str
+
+
+class TenantFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Which tenant an archive holds."""
+
+    id: str
+    name: str
+    domain: str
+
+
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A table or kind of vault content that is not in this archive, and why."""
+
+    name: str
+    because: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the archive holds; its member `format` is the first thing a reader looks at."""
+
+    format: Literal["freehold-tenant-archive", "freehold-vault-archive"]
+    version: int
+    tenant: TenantFacts
+    rows: dict[str, int]
+    """Rows by declaration, or by vault kind."""
+    members: list[Member]
+    left_out: list[LeftOut] = []
+
+
+class ArchiveWriter:
+    """Writes members in order and the manifest at the end. Nothing is held but the part being filled."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._gzip = igzip.IGzipFile(filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=file, mtime=0)
+        self._tar = tarfile.TarFile(fileobj=self._gzip, mode="w", format=tarfile.PAX_FORMAT)
+        self.members: list[Member] = []
+        self.rows: dict[str, int] = {}
+
+    def add(self, path: str, content: bytes, *, rows: int = 0) -> None:
+        """Write one member."""
+        self._write(path, content)
+        self.members.append(Member(path=path, bytes=len(content), rows=rows, sha256=sha256(content).hexdigest()))
+
+    def finish(self, manifest: Manifest) -> None:
+        """Write the manifest and close the archive; the file stays open."""
+        self._write(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
+        self._tar.close()
+        self._gzip.close()
+
+    def _write(self, path: str, content: bytes) -> None:
+        header = tarfile.TarInfo(path)
+        header.size = len(content)
+        header.mode = 0o600
+        self._tar.addfile(header, io.BytesIO(content))
+
+
+class PartWriter:
+    """Collects the rows of one declaration into numbered members of bounded size."""
+
+    def __init__(self, archive: ArchiveWriter, folder: str, name: str) -> None:
+        self._archive = archive
+        self._folder = folder
+        self._name = name
+        self._lines: list[bytes] = []
+        self._bytes = 0
+        self._parts = 0
+        self.rows = 0
+
+    def add(self, line: bytes) -> None:
+        """Append a row; it ends in a line feed."""
+        self._lines.append(line)
+        self._bytes += len(line)
+        if self._bytes >= PART_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Close the part being filled."""
+        if not self._lines:
+            return
+        self._parts += 1
+        path = f"{self._folder}/{self._name}/{self._parts:06d}.ndjson"
+        self._archive.add(path, b"".join(self._lines), rows=len(self._lines))
+        self.rows += len(self._lines)
+        self._lines, self._bytes = [], 0
+
+    def finish(self) -> None:
+        """Close the last part and count the rows, also when there are none."""
+        self.flush()
+        self._archive.rows[self._name] = self.rows
+
+
+def verify(path: Path) -> Manifest:
+    """Read the whole archive once and hold it against its manifest. Raises BadArchive before anything is used."""
+    seen: dict[str, Member] = {}
+    manifest: Manifest | None = None
+    for name, content in members(path):
+        if manifest is not None:
+            raise BadArchive(f"{path.name}: {name[:80]} stands behind the manifest")
+        if name == MANIFEST:
+            manifest = _read_manifest(path, content)
+        elif name in seen:
+            raise BadArchive(f"{path.name}: {name[:80]} is there twice")
+        else:
+            digest = sha256(content).hexdigest()
+            seen[name] = Member(path=name, bytes=len(content), rows=content.count(b"\n"), sha256=digest)
+    if manifest is None:
+        raise BadArchive(f"{path.name} has no manifest: it is incomplete, or not an archive of Freehold")
+    for member in manifest.members:
+        found = seen.pop(member.path, None)
+        if found is None:
+            raise BadArchive(f"{path.name}: {member.path[:80]} is missing")
+        if (found.bytes, found.sha256) != (member.bytes, member.sha256):
+            raise BadArchive(f"{path.name}: {member.path[:80]} is not what the manifest says")
+        if member.path.endswith(".ndjson") and found.rows != member.rows:
+            raise BadArchive(f"{path.name}: {member.path[:80]} has {found.rows} rows, the manifest says {member.rows}")
+    if seen:
+        raise BadArchive(f"{path.name}: {next(iter(seen))[:80]} is not in the manifest")
+    counted: dict[str, int] = dict.fromkeys(manifest.rows, 0)
+    for member in manifest.members:
+        declaration = declaration_of(member.path)
+        if declaration is not None:
+            counted[declaration] = counted.get(declaration, 0) + member.rows
+    if counted != manifest.rows:
+        raise BadArchive(f"{path.name}: the manifest's counts do not add up")
+    return manifest
+
+
+def declaration_of(path: str) -> str | None:
+    """Which declaration or vault kind a member's rows belong to; None for other members."""
+    parts = path.split("/")
+    return parts[1] if len(parts) == 3 and parts[0] in {"data", "vault"} and path.endswith(".ndjson") else None
+
+
+def members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each member in order. Raises BadArchive for damage and for members over the limits."""
+    try:
+        with path.open("rb") as raw:
+            if raw.read(2) != b"\x1f\x8b":
+                raise BadArchive(_not_gzip(path))
+            raw.seek(0)
+            with igzip.IGzipFile(fileobj=raw, mode="rb") as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as tar:
+                for count, header in enumerate(tar):
+                    if count >= MAX_MEMBERS:
+                        raise BadArchive(f"{path.name} has more than {MAX_MEMBERS} members")
+                    if not header.isreg() or header.size > MAX_MEMBER_BYTES:
+                        raise BadArchive(f"{path.name}: {header.name[:80]} is too large or not a plain file")
+                    file = tar.extractfile(header)
+                    content = file.read() if file is not None else b""
+                    if len(content) != header.size:
+                        raise BadArchive(f"{path.name} is cut off in {header.name[:80]}")
+                    yield header.name, content
+    except (tarfile.TarError, EOFError, OSError, isal_zlib.error) as error:
+        raise BadArchive(f"{path.name} is damaged: {error}") from None
+
+
+def _read_manifest(path: Path, content: bytes) -> Manifest:
+    try:
+        head: dict[str, Any] = msgspec.json.decode(content)
+        if head.get("version") != VERSION:
+            raise BadArchive(
+                f"{path.name} has format version {str(head.get('version'))[:20]}; this Freehold reads version {VERSION}"
+            )
+        return msgspec.convert(head, Manifest)
+    except (msgspec.MsgspecError, AttributeError) as error:
+        raise BadArchive(f"{path.name}: the manifest cannot be read: {error}") from None
+
+
+def _not_gzip(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(40)
+    if head.startswith(b"-----BEGIN PGP") or (head and head[0] & 0x80):
+        return f"{path.name} is encrypted; decrypt it first: gpg --output archive.tar.gz --decrypt {path.name}"
+    return f"{path.name} is not an archive of Freehold"
