@@ -5,7 +5,7 @@ Above 500 lines the run says so and passes; above 900 it fails, unless the file 
 
 import warnings
 
-from tests.architecture.project import Module, source_modules, sample
+from tests.architecture.project import Module, sample, source_modules
 
 NOTICE = 500
 LIMIT = 900

@@ -26,6 +26,11 @@ MANIFEST = "manifest.json"
 COMPRESSION_LEVEL = 2
 
 
+# The library ships no types.
+_IGzipFile: Any = igzip.IGzipFile
+_Damage: tuple[type[Exception], ...] = (tarfile.TarError, EOFError, OSError, isal_zlib.error)
+
+
 class BadArchive(BadRequest):
     """An archive that is damaged, incomplete, of an unknown version, or not an archive; the message names the place."""
 
@@ -72,7 +77,7 @@ class ArchiveWriter:
     """Writes members in order and the manifest at the end. Nothing is held but the part being filled."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._gzip = igzip.IGzipFile(filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=file, mtime=0)
+        self._gzip: Any = _IGzipFile(filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=file, mtime=0)
         self._tar = tarfile.TarFile(fileobj=self._gzip, mode="w", format=tarfile.PAX_FORMAT)
         self.members: list[Member] = []
         self.rows: dict[str, int] = {}
@@ -179,7 +184,7 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
             if raw.read(2) != b"\x1f\x8b":
                 raise BadArchive(_not_gzip(path))
             raw.seek(0)
-            with igzip.IGzipFile(fileobj=raw, mode="rb") as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as tar:
+            with _IGzipFile(fileobj=raw, mode="rb") as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as tar:
                 for count, header in enumerate(tar):
                     if count >= MAX_MEMBERS:
                         raise BadArchive(f"{path.name} has more than {MAX_MEMBERS} members")
@@ -190,7 +195,7 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
                     if len(content) != header.size:
                         raise BadArchive(f"{path.name} is cut off in {header.name[:80]}")
                     yield header.name, content
-    except (tarfile.TarError, EOFError, OSError, isal_zlib.error) as error:
+    except _Damage as error:
         raise BadArchive(f"{path.name} is damaged: {error}") from None
 
 

@@ -14,7 +14,16 @@ from msgspec import UNSET, Raw, UnsetType
 from freehold.kernel.declare import documents
 from freehold.kernel.declare.compile import project, table_of
 from freehold.kernel.declare.scope import TenantScope
-from freehold.kernel.declare.shapes import Child, Collection, Declaration, Derived, Ephemeral, Link, Singleton, VaultKind
+from freehold.kernel.declare.shapes import (
+    Child,
+    Collection,
+    Declaration,
+    Derived,
+    Ephemeral,
+    Link,
+    Singleton,
+    VaultKind,
+)
 from freehold.kernel.store import Row
 from freehold.kernel.store.schema import Table
 
