@@ -1,0 +1,181 @@
+"""Rules of applications: what is filled in, which URLs may be stored, who may change what; the secret's rotation."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from freehold.domain.access import RESOURCE_SERVERS
+from freehold.domain.applications import credentials, defaults
+from freehold.domain.applications.documents import Client
+from freehold.kernel.crypto.ids import new_client_id, new_client_secret
+from freehold.kernel.declare import Change, Collection, Filter, Operation, Scopes, Text, documents, nulls
+from freehold.kernel.declare.call import Call
+from freehold.kernel.declare.formats import check_format
+from freehold.kernel.declare.validation import InvalidBody
+from freehold.kernel.errors import BadRequest, Forbidden
+
+UPDATES_SECRETS = ("update:client_keys", "update:client_credentials")
+MAX_METADATA = 10
+LONGEST_METADATA = 255
+
+_URLS = {
+    "callbacks": "callback-url",
+    "allowed_logout_urls": "url-with-placeholders",
+    "allowed_origins": "url-with-placeholders",
+    "web_origins": "url-with-placeholders",
+    "logo_uri": "absolute-uri-or-empty",
+    "initiate_login_uri": "absolute-https-uri-with-placeholders-or-empty",
+    "cross_origin_loc": "url",
+}
+# What a caller needs who changes these members; `update:clients` for all others.
+_GUARDED = {"client_secret": UPDATES_SECRETS, "client_authentication_methods": ("update:clients", *UPDATES_SECRETS)}
+
+
+async def prepare(change: Change) -> None:
+    """Fill in what was not given, and put the parts into the form in which they are kept."""
+    client: Client = change.document
+    if change.previous is None and "client_secret" in change.given and change.actor.kind == "api":
+        raise InvalidBody("Payload validation error: 'Additional properties not allowed: client_secret'.")
+    if client.client_authentication_methods and change.given.get("token_endpoint_auth_method") is None:
+        client.token_endpoint_auth_method = UNSET
+    nulls.clear(client)
+    if change.previous is None:
+        defaults.fill_new(client)
+        if client.client_secret is UNSET:
+            client.client_secret = new_client_secret()
+        change.answer["encrypted"] = True
+    if "oidc_backchannel_logout" in change.given and "oidc_logout" not in change.given:
+        client.oidc_logout = client.oidc_backchannel_logout
+    defaults.fill_parts(client)
+    if client.client_metadata is not UNSET:
+        client.client_metadata = {key: value for key, value in client.client_metadata.items() if value is not None}
+    _check_shape(client, change.given)
+    await credentials.settle(change)
+
+
+async def check(change: Change) -> None:
+    """Hold the rules that concern the caller and other objects."""
+    client: Client | None = change.document
+    if client is None:
+        if change.previous.is_global:
+            raise BadRequest("Global client cannot be deleted.", code="operation_not_supported")
+        return
+    if change.previous is not None:
+        await _check_caller(change)
+    if client.is_first_party is False and client.organization_usage in {"allow", "require"}:
+        raise Forbidden(
+            "Organizations are only available to first party clients on user-based flows. Properties "
+            "organization_usage and organization_require_behavior must be unset for third party clients.",
+            code="invalid_body",
+        )
+
+
+async def changed(change: Change) -> None:
+    """Let the API that a client stands for name the client."""
+    identifier = (change.document or change.previous).resource_server_identifier
+    if identifier is UNSET or (change.document is not None and change.previous is not None):
+        return
+    found = await documents.select(change.tx, change.tenant, RESOURCE_SERVERS, identifier=identifier)
+    for record in found:
+        server = {"client_id": UNSET if change.document is None else change.id}
+        await documents.update(change.tx, change.tenant, RESOURCE_SERVERS, record.id, {}, server=server)
+
+
+async def rotate_secret(call: Call) -> Any:
+    """POST clients/{id}/rotate-secret: a new secret; the old one stops working at once."""
+    record = await documents.update(
+        call.tx, call.tenant, CLIENTS, call.params["id"], {"client_secret": new_client_secret()}, actor=call.actor
+    )
+    return await call.shown(CLIENTS, record, created=True)
+
+
+async def _check_caller(change: Change) -> None:
+    """Each member needs its scope, and nobody takes over a client that can do more than they (see access.authority)."""
+    if change.actor.kind not in {"api", "user"}:
+        return
+    for name in change.given:
+        needed = _GUARDED.get(name, ("update:clients",))
+        if change.actor.scopes.isdisjoint(needed):
+            raise Forbidden(f"Insufficient scope, expected any of: {','.join(needed)}", code="insufficient_scope")
+    secret = change.given.get("client_secret")
+    if (secret is not None and secret != change.previous.client_secret) or _turns_public(change):
+        await credentials.check_may_become(change, change.id)
+
+
+def _turns_public(change: Change) -> bool:
+    return defaults.is_public(change.document) and not defaults.is_public(change.previous)
+
+
+def _check_shape(client: Client, given: Any) -> None:
+    """What the types cannot say, for the members that were given."""
+    for name, form in _URLS.items():
+        value = getattr(client, name) if name in given else UNSET
+        if isinstance(value, str):
+            check_format(form, value, name)
+        elif isinstance(value, list):
+            for index, url in enumerate(value):
+                check_format(form, url, f"{name}[{index}]")
+    for name in ("oidc_logout", "oidc_backchannel_logout"):
+        logout = getattr(client, name) if name in given else UNSET
+        if logout is not UNSET and logout.backchannel_logout_urls is not UNSET:
+            for index, url in enumerate(logout.backchannel_logout_urls):
+                check_format(
+                    "absolute-https-uri-with-placeholders-or-empty", url, f"{name}.backchannel_logout_urls[{index}]"
+                )
+    if "client_metadata" in given and client.client_metadata is not UNSET:
+        _check_metadata(client.client_metadata)
+    methods = client.client_authentication_methods
+    if methods and len(msgspec.to_builtins(methods)) > 1:
+        raise InvalidBody(
+            "Payload validation error: 'Too many properties defined, maximum 1' on property "
+            "client_authentication_methods."
+        )
+
+
+def _check_metadata(metadata: dict[str, Any]) -> None:
+    if len(metadata) > MAX_METADATA:
+        raise InvalidBody(
+            f"Payload validation error: 'Too many properties defined, maximum {MAX_METADATA}' on property "
+            "client_metadata."
+        )
+    for key, value in metadata.items():
+        if not isinstance(value, str) or len(value) > LONGEST_METADATA:
+            raise InvalidBody(
+                f"Payload validation error: 'A string of at most {LONGEST_METADATA} characters is expected' on "
+                f"property client_metadata.{key[:40]}."
+            )
+
+
+CLIENTS = Collection(
+    document=Client,
+    path="clients",
+    key="client_id",
+    scopes=Scopes(
+        ("read:clients", "read:client_keys", "read:client_credentials"),
+        ("create:clients",),
+        ("update:clients", *UPDATES_SECRETS),
+        ("delete:clients",),
+    ),
+    new_id=new_client_id,
+    paging=frozenset({"offset", "checkpoint"}),
+    filters={
+        "is_global": Filter("global", "boolean"),
+        "is_first_party": Filter("is_first_party", "boolean"),
+        "app_type": Filter("app_type", "list"),
+        "external_client_id": Filter("external_client_id"),
+    },
+    not_found=Text("The client does not exist", "inexistent_client"),
+    conflict=Text("Another client exists with the same alias.", "client_conflict"),
+    prepare=prepare,
+    check=check,
+    changed=changed,
+    audit="client",
+)
+
+OPERATIONS = (
+    Operation(
+        method="POST", path="clients/{id}/rotate-secret", scopes=UPDATES_SECRETS, handler=rotate_secret,
+        name="clients.rotate_secret", audit="Rotate a client secret",
+    ),
+)  # fmt: skip
