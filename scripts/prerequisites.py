@@ -35,7 +35,7 @@ def install_js_clients() -> None:
         return
     print("prerequisites: npm ci in tests/js", flush=True)
     # Certificates as every program of this machine trusts them, not only those that Node.js was built with.
-    npm_ci = [node, "--use-system-ca", npm, "ci", "--ignore-scripts", "--loglevel=error"]
+    npm_ci = [node, "--use-system-ca", npm, "ci", "--ignore-scripts", "--prefer-offline", "--loglevel=error"]
     if subprocess.run(npm_ci, cwd=JS_CLIENTS, stdout=subprocess.DEVNULL).returncode:
         shutil.rmtree(JS_CLIENTS / "node_modules", ignore_errors=True)
         print("prerequisites: npm could not install tests/js; tests that need it will be skipped", flush=True)
