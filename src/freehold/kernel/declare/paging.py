@@ -19,6 +19,8 @@ from freehold.kernel.errors import BadRequest
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 100
+UNPAGED = 10_000
+"""Rows of a listing that has no pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Page:
     def of(cls, call: Call, declaration: Collection[Any], styles: frozenset[str] | None = None) -> "Page":
         """The page a request asks for. Raises BadRequest in Auth0's words."""
         styles = declaration.paging if styles is None else styles
+        if not styles:
+            return cls(UNPAGED)
         take, cursor = call.query("take"), call.query("from")
         if "checkpoint" in styles and (take is not None or cursor is not None or "offset" not in styles):
             size = DEFAULT_SIZE if take is None else _integer(take, "take", 1, MAX_SIZE)

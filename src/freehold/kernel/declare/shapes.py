@@ -83,6 +83,7 @@ class Collection(Generic[D]):
     list_name: str = ""
     """The member that holds the items in an answer with totals; default: the table's name."""
     paging: frozenset[Literal["offset", "checkpoint"]] = frozenset({"offset"})
+    """Empty: a listing is a bare array of all there is, whatever the request says about pages."""
     page_limit: int | None = None
     """How many records offset paging reaches (1000 where Auth0 caps it)."""
     filters: Mapping[str, Filter] = field(default_factory=dict)
