@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeAlias
 from freehold.kernel.clock import Clock
 from freehold.kernel.errors import BadRequest, Conflict, Unavailable
 
+TRANSACTION_LIMIT_S = 30.0
+
 Row: TypeAlias = tuple[Any, ...]
 
 
@@ -215,8 +217,12 @@ class Store(Reader, Protocol):
         """What this database spells its own way."""
         ...
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Everything inside, or nothing; durable when the block has been left."""
+    def transaction(self, *, limit_s: float | None = TRANSACTION_LIMIT_S) -> AbstractAsyncContextManager[Transaction]:
+        """Everything inside, or nothing; durable when the block has been left.
+
+        A block holds up other writers (all of them on SQLite), so nothing slow belongs inside: a body that exceeds
+        the limit is undone and raises Unavailable. Transactions do not nest; inside one, read through it.
+        """
         ...
 
     async def run(self, sql: str, /, **params: Any) -> int:

@@ -74,7 +74,7 @@ async def migrate(store: Store, folder: Path = MIGRATIONS) -> list[str]:
     known = read_migrations(folder)
     applied: list[str] = []
     while True:
-        async with store.transaction() as tx:
+        async with store.transaction(limit_s=None) as tx:
             migration = await _apply_next(tx, store, known)
         if migration is None:
             return applied

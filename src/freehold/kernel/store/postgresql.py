@@ -20,8 +20,9 @@ from asyncpg.pool import PoolConnectionProxy
 from freehold.kernel import log
 from freehold.kernel.clock import Clock
 from freehold.kernel.errors import Unavailable
-from freehold.kernel.store.api import QueryTimeout, Row, UniqueViolation, Unstorable
+from freehold.kernel.store.api import TRANSACTION_LIMIT_S, QueryTimeout, Row, UniqueViolation, Unstorable
 from freehold.kernel.store.dialect import PostgresqlDialect, check_text
+from freehold.kernel.store.limit import stop_limit
 from freehold.kernel.store.queue import insert_job
 
 POOL_SIZE = 8
@@ -52,6 +53,7 @@ class PostgresqlStore:
         self._on_enqueue: list[Callable[[], None]] = []
         self._unique: dict[str, tuple[str, ...]] = {}
         self._describing = asyncio.Lock()
+        self._inside: set[asyncio.Task[Any] | None] = set()
 
     # Reading
 
@@ -90,11 +92,13 @@ class PostgresqlStore:
 
     # Writing
 
-    def transaction(self) -> "PostgresqlTransaction":
-        return PostgresqlTransaction(self)
+    def transaction(self, *, limit_s: float | None = TRANSACTION_LIMIT_S) -> "PostgresqlTransaction":
+        return PostgresqlTransaction(self, limit_s)
 
     async def run(self, sql: str, /, **params: Any) -> int:
         check_text(params)
+        if asyncio.current_task() in self._inside:
+            raise RuntimeError("A transaction was opened inside a transaction of the same task")
         async with self._connection() as connection:
             text, arguments = self.dialect.compile(sql, params)
             return _affected(await self._translating(connection.execute(text, *arguments)))
@@ -187,8 +191,9 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
 
     _connection: Connection
 
-    def __init__(self, store: PostgresqlStore) -> None:
+    def __init__(self, store: PostgresqlStore, limit_s: float | None) -> None:
         self._store = store
+        self._limit = asyncio.timeout(limit_s)
         self._callbacks: list[Callable[[], None]] = []
         self._touched: set[str] = set()
         self._failure: Exception | None = None
@@ -196,6 +201,9 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
         self._enqueued = False
 
     async def __aenter__(self) -> "PostgresqlTransaction":
+        self._task = asyncio.current_task()
+        if self._task in self._store._inside:
+            raise RuntimeError("A transaction was opened inside a transaction of the same task")
         self._connection = await self._store._acquire()
         try:
             await self._store._translating(self._connection.execute("begin"))
@@ -203,16 +211,22 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
             self._connection.terminate()
             await self._store._release(self._connection)
             raise
+        self._store._inside.add(self._task)
+        await self._limit.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._store._inside.discard(self._task)
+        out_of_time = await stop_limit(self._limit, kind, error, trace)
         # In a task of its own, so that a cancelled caller neither stops a commit half way nor leaks the connection.
         if error is None and self._failure is None:
             await asyncio.shield(asyncio.ensure_future(self._commit()))
         else:
             await asyncio.shield(asyncio.ensure_future(self._roll_back()))
+            if out_of_time:
+                raise Unavailable("The transaction took too long") from error
             if error is None and self._failure is not None:
                 raise self._failure
 
@@ -221,7 +235,9 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
         try:
             for tenant_id in sorted(self._touched):
                 await store._translating(self._connection.execute("select pg_notify($1, $2)", CHANNEL, tenant_id))
-            await store._translating(self._connection.execute("commit"))
+            if await store._translating(self._connection.execute("commit")) != "COMMIT":
+                # A statement was interrupted and the body went on; PostgreSQL rolls back without an error.
+                raise Unavailable("The transaction was interrupted")
         except BaseException:
             self._connection.terminate()
             raise
@@ -301,6 +317,9 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
             return await self._store._translating(call)
         except Exception as error:
             self._failure = error
+            raise
+        except asyncio.CancelledError:
+            self._failure = Unavailable("The transaction was interrupted")
             raise
 
 

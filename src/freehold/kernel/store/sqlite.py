@@ -12,10 +12,8 @@ without blocking the loop.
 
 import asyncio
 import contextlib
-import os
 import shutil
 import sqlite3
-import stat
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,32 +22,39 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from freehold.kernel import log
 from freehold.kernel.clock import Clock
-from freehold.kernel.errors import FreeholdError, Unavailable
-from freehold.kernel.store.api import QueryTimeout, Row, UniqueViolation, Unstorable
+from freehold.kernel.errors import Unavailable
+from freehold.kernel.store.api import TRANSACTION_LIMIT_S, QueryTimeout, Row
 from freehold.kernel.store.dialect import SqliteDialect, check_text
+from freehold.kernel.store.limit import stop_limit
 from freehold.kernel.store.queue import insert_job
+from freehold.kernel.store.sqlite_connection import (
+    BUSY,
+    BUSY_LIMIT_S,
+    BUSY_POLL_S,
+    DRIVER_ERRORS,
+    TOUCH,
+    error_code,
+    open_reader,
+    open_writer,
+    prepare_file,
+    translate,
+)
 
-MIN_SQLITE = (3, 37, 0)
+_log = log.get_logger("store")
+
 WINDOW_S = 0.005
-BUSY_LIMIT_S = 15.0
-BUSY_POLL_S = 0.001
 SEARCH_THREADS = 2
 MEMORY = ":memory:"
 
 T = TypeVar("T")
 
 
-class InsecureFile(FreeholdError):
-    """The database file can be read by other users of the machine."""
-
-
 class SqliteStore:
     """A store in one file; see the module."""
 
     def __init__(self, path: str, *, clock: Clock, window_s: float = WINDOW_S) -> None:
-        if sqlite3.sqlite_version_info < MIN_SQLITE:
-            raise Unavailable(f"SQLite {sqlite3.sqlite_version} is too old; Freehold needs 3.37 or later")
         self.url = f"sqlite:///{path}"
         self.clock = clock
         self.dialect = SqliteDialect()
@@ -57,10 +62,9 @@ class SqliteStore:
         self._temporary = tempfile.mkdtemp(prefix="freehold-") if path == MEMORY else None
         self.path = Path(self._temporary, "freehold.db") if self._temporary else Path(path)
         self._durable = self._temporary is None
-        if self._durable:
-            _prepare_file(self.path)
-        self._writer = self._open_writer()
-        self._reader = self._open_reader()
+        prepare_file(self.path)
+        self._writer = open_writer(self.path, durable=self._durable)
+        self._reader = open_reader(self.path)
         self._lock = asyncio.Lock()
         self._owner: asyncio.Task[Any] | None = None
         self._group: _Group | None = None
@@ -70,24 +74,24 @@ class SqliteStore:
         self._search_threads = ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="store-search")
         self._search_slots = asyncio.Semaphore(SEARCH_THREADS)
         self._searchers: list[sqlite3.Connection] = []
+        self._searching: set[sqlite3.Connection] = set()
         self._data_version = -1
         self._epochs: dict[str, int] = {}
         self._on_enqueue: list[Callable[[], None]] = []
-        self._indexes: dict[tuple[str, tuple[str, ...]], str] = {}
 
     # Reading
 
     async def one(self, sql: str, /, **params: Any) -> Row | None:
         try:
             row: Row | None = self._reader.execute(self.dialect.compile(sql), params).fetchone()
-        except _DRIVER_ERRORS as error:
+        except DRIVER_ERRORS as error:
             raise self._translate(error) from error
         return row
 
     async def all(self, sql: str, /, **params: Any) -> list[Row]:
         try:
             return self._reader.execute(self.dialect.compile(sql), params).fetchall()
-        except _DRIVER_ERRORS as error:
+        except DRIVER_ERRORS as error:
             raise self._translate(error) from error
 
     async def search(self, sql: str, /, *, timeout_s: float = 2.0, **params: Any) -> list[Row]:
@@ -98,13 +102,15 @@ class SqliteStore:
                 await self._search_slots.acquire()
         except TimeoutError:
             raise QueryTimeout("Too many searches are waiting") from None
-        connection = self._searchers.pop() if self._searchers else self._open_reader()
+        connection = self._searchers.pop() if self._searchers else open_reader(self.path)
+        self._searching.add(connection)
         compiled = self.dialect.compile(sql)
         running = loop.run_in_executor(self._search_threads, lambda: connection.execute(compiled, params).fetchall())
         timer = loop.call_at(deadline, connection.interrupt)
 
         def give_back(_done: asyncio.Future[list[Row]]) -> None:
             timer.cancel()
+            self._searching.discard(connection)
             self._searchers.append(connection)
             self._search_slots.release()
 
@@ -115,8 +121,8 @@ class SqliteStore:
             connection.interrupt()
             running.add_done_callback(lambda done: done.exception())
             raise
-        except _DRIVER_ERRORS as error:
-            if _code(error) == sqlite3.SQLITE_INTERRUPT:
+        except DRIVER_ERRORS as error:
+            if error_code(error) == sqlite3.SQLITE_INTERRUPT:
                 raise QueryTimeout("The search took too long; narrow it down") from None
             raise self._translate(error) from error
 
@@ -143,8 +149,8 @@ class SqliteStore:
 
     # Writing
 
-    def transaction(self) -> "SqliteTransaction":
-        return SqliteTransaction(self)
+    def transaction(self, *, limit_s: float | None = TRANSACTION_LIMIT_S) -> "SqliteTransaction":
+        return SqliteTransaction(self, limit_s)
 
     async def run(self, sql: str, /, **params: Any) -> int:
         # One statement is atomic by itself, so it joins the group without a savepoint.
@@ -154,7 +160,7 @@ class SqliteStore:
         try:
             affected = self._writer.execute(compiled, params).rowcount
             waiter = group.join(())
-        except _DRIVER_ERRORS as error:
+        except DRIVER_ERRORS as error:
             self._check_group()
             raise self._translate(error) from error
         finally:
@@ -168,9 +174,11 @@ class SqliteStore:
     async def close(self) -> None:
         while self._commits:
             await asyncio.wait(self._commits)
+        for connection in self._searching:
+            connection.interrupt()
         self._commit_thread.shutdown()
         self._search_threads.shutdown()
-        for connection in (*self._searchers, self._reader, self._writer):
+        for connection in (*self._searching, *self._searchers, self._reader, self._writer):
             connection.close()
         if self._temporary:
             shutil.rmtree(self._temporary, ignore_errors=True)
@@ -182,9 +190,10 @@ class SqliteStore:
         task = asyncio.current_task()
         if self._owner is task:
             raise RuntimeError("A transaction was opened inside a transaction of the same task")
+        patience_ends = asyncio.get_running_loop().time() + BUSY_LIMIT_S
         await self._lock.acquire()
         try:
-            group = self._group or await self._begin()
+            group = self._group or await self._begin(patience_ends)
         except BaseException:
             self._lock.release()
             raise
@@ -195,18 +204,17 @@ class SqliteStore:
         self._owner = None
         self._lock.release()
 
-    async def _begin(self) -> "_Group":
+    async def _begin(self, patience_ends: float) -> "_Group":
         loop = asyncio.get_running_loop()
-        limit = loop.time() + BUSY_LIMIT_S
         while True:
             try:
                 self._writer.execute("begin immediate")
                 break
             except sqlite3.Error as error:
-                if _code(error) not in _BUSY:
+                if error_code(error) not in BUSY:
                     self._recover()
                     raise self._translate(error) from error
-                if loop.time() > limit:
+                if loop.time() > patience_ends:
                     raise Unavailable("Another process has been writing to the database for too long") from error
             await asyncio.sleep(BUSY_POLL_S)
         group = self._group = _Group(loop)
@@ -226,17 +234,24 @@ class SqliteStore:
             try:
                 await loop.run_in_executor(self._commit_thread, self._writer.execute, "commit")
             except sqlite3.Error as error:
+                _log.error("store_commit_failed", transactions=len(group.waiters), reason=str(error))
                 self._recover()
-                group.fail(self._translate(error))
+                group.fail()
             else:
                 group.succeed()
 
     def _check_group(self) -> None:
         """SQLite ends the whole transaction on some errors (disk full, I/O); then the group is lost."""
-        if not self._writer.in_transaction and self._group is not None:
+        if not self._writer.in_transaction:
+            self._abandon_group()
+
+    def _abandon_group(self) -> None:
+        """Give the open group up, with all transactions that joined it."""
+        if self._group is not None:
             group, self._group = self._group, None
+            _log.error("store_group_abandoned", transactions=len(group.waiters))
             self._recover()
-            group.fail(Unavailable("The database could not be written"))
+            group.fail()
 
     def _recover(self) -> None:
         """Bring the writer back to a state in which the next group can begin."""
@@ -246,79 +261,18 @@ class SqliteStore:
         except sqlite3.Error:
             with contextlib.suppress(sqlite3.Error):
                 self._writer.close()
-            self._writer = self._open_writer()
-
-    # Connections
-
-    def _open_writer(self) -> sqlite3.Connection:
-        connection = self._connect(timeout_s=0)
-        # Turning WAL on and recovering a log take locks for a moment; afterwards the loop never waits inside SQLite.
-        connection.execute(f"pragma busy_timeout = {int(BUSY_LIMIT_S * 1000)}")
-        connection.execute("pragma journal_mode = wal")
-        connection.execute(f"pragma synchronous = {'full' if self._durable else 'off'}")
-        connection.execute("pragma busy_timeout = 0")
-        connection.execute("pragma cache_size = -16384")
-        return connection
-
-    def _open_reader(self) -> sqlite3.Connection:
-        connection = self._connect(timeout_s=1)
-        connection.execute("pragma query_only = on")
-        connection.execute("pragma cache_size = -16384")
-        return connection
-
-    def _connect(self, *, timeout_s: float) -> sqlite3.Connection:
-        try:
-            return sqlite3.connect(
-                self.path, timeout=timeout_s, isolation_level=None, check_same_thread=False, cached_statements=1024
-            )
-        except sqlite3.Error as error:
-            raise Unavailable(f"The database {self.path} cannot be opened") from error
-
-    # Errors
+            self._writer = open_writer(self.path, durable=self._durable)
 
     def _translate(self, error: Exception) -> Exception:
-        """The driver's error as one of ours; an error that means a bug stays what it is."""
-        if isinstance(error, sqlite3.IntegrityError):
-            return self._unique_violation(error) or error
-        if isinstance(error, (OverflowError, UnicodeEncodeError)):
-            return Unstorable("A value cannot be stored")
-        if isinstance(error, sqlite3.Error) and _code(error) in _OUTSIDE_CAUSES:
-            return Unavailable("The database cannot be read or written right now")
-        return error
-
-    def _unique_violation(self, error: sqlite3.IntegrityError) -> UniqueViolation | None:
-        prefix, _, rest = str(error).partition("UNIQUE constraint failed: ")
-        if prefix or not rest:
-            return None
-        if rest.startswith("index '"):
-            name = rest[7:-1]
-            row = self._writer.execute(
-                "select tbl_name from sqlite_master where type = 'index' and name = ?", (name,)
-            ).fetchone()
-            columns = [r[0] for r in self._writer.execute("select name from pragma_index_info(?)", (name,))]
-            return UniqueViolation(index=name, table=row[0], columns=tuple(c for c in columns if c is not None))
-        table = rest.partition(".")[0]
-        names = tuple(part.partition(".")[2] for part in rest.split(", "))
-        key = (table, names)
-        if key not in self._indexes:
-            self._indexes.update(self._unique_indexes(table))
-        return UniqueViolation(index=self._indexes.get(key, f"{table}_pkey"), table=table, columns=names)
-
-    def _unique_indexes(self, table: str) -> dict[tuple[str, tuple[str, ...]], str]:
-        found = {}
-        for name, origin in self._writer.execute(
-            'select name, origin from pragma_index_list(?) where "unique" = 1', (table,)
-        ).fetchall():
-            columns = self._writer.execute("select name from pragma_index_info(?)", (name,)).fetchall()
-            found[table, tuple(row[0] for row in columns)] = f"{table}_pkey" if origin == "pk" else name
-        return found
+        return translate(error, self._reader)
 
 
 class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
     """A savepoint on the writer that joins the open group."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqliteStore, limit_s: float | None) -> None:
         self._store = store
+        self._limit = asyncio.timeout(limit_s)
         self._callbacks: list[Callable[[], None]] = []
         self._touched: set[str] = set()
         self._failure: Exception | None = None
@@ -334,6 +288,7 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
         except BaseException:
             store._leave()
             raise
+        await self._limit.__aenter__()
         return self
 
     async def __aexit__(
@@ -341,6 +296,7 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
     ) -> None:
         store = self._store
         waiter = None
+        out_of_time = await stop_limit(self._limit, kind, error, trace)
         try:
             if error is None and self._failure is None:
                 waiter = self._release()
@@ -348,6 +304,8 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
                 self._roll_back()
         finally:
             store._leave()
+        if out_of_time:
+            raise Unavailable("The transaction took too long") from error
         if waiter is not None:
             await waiter
         elif error is None and self._failure is not None:
@@ -357,7 +315,7 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
         store = self._store
         try:
             for tenant_id in self._touched:
-                self._connection.execute(_TOUCH, (tenant_id,))
+                self._connection.execute(TOUCH, (tenant_id,))
             self._connection.execute("release body")
         except sqlite3.Error as error:
             self._failure = store._translate(error)
@@ -372,7 +330,8 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
             self._connection.execute("rollback to body")
             self._connection.execute("release body")
         except sqlite3.Error:
-            self._store._check_group()
+            # What cannot be undone alone must not be committed with the others.
+            self._store._abandon_group()
 
     async def one(self, sql: str, /, **params: Any) -> Row | None:
         rows = self._execute(sql, params).fetchall()
@@ -427,7 +386,7 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
             raise self._failure
         try:
             return step()
-        except _DRIVER_ERRORS as error:
+        except DRIVER_ERRORS as error:
             self._failure = self._store._translate(error)
             self._store._check_group()
             raise self._failure from error
@@ -442,7 +401,7 @@ class SqliteSnapshot:
 
     async def open(self) -> None:
         """Fix the view."""
-        self._connection = await self._call(self._store._open_reader)
+        self._connection = await self._call(lambda: open_reader(self._store.path))
         await self._call(lambda: self._connection.execute("begin deferred"))
         # The view is taken by the first read, not by BEGIN.
         await self._call(lambda: self._connection.execute("select 1 from sqlite_master").fetchall())
@@ -471,7 +430,7 @@ class SqliteSnapshot:
     async def _call(self, step: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, step)
-        except _DRIVER_ERRORS as error:
+        except DRIVER_ERRORS as error:
             raise self._store._translate(error) from error
 
 
@@ -500,43 +459,8 @@ class _Group:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self) -> None:
         """Nothing of the group was kept."""
         for waiter in self.waiters:
             if not waiter.done():
-                waiter.set_exception(error)
-
-
-_TOUCH = """insert into cache_epochs (tenant_id, epoch) values (?, 1)
-    on conflict (tenant_id) do update set epoch = cache_epochs.epoch + 1"""
-
-_DRIVER_ERRORS = (sqlite3.Error, OverflowError, UnicodeEncodeError)
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_OUTSIDE_CAUSES = (
-    *_BUSY,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_PROTOCOL,
-)
-
-
-def _code(error: BaseException) -> int:
-    """The primary result code; 0 when the driver gave none."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF
-
-
-def _prepare_file(path: Path) -> None:
-    """Create the file for its owner only, or check that it is. Raises InsecureFile."""
-    if not path.parent.exists():
-        path.parent.mkdir(mode=0o700, parents=True)
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise Unavailable(f"The database {path} cannot be opened: {error.strerror}") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise InsecureFile(f"The database {path} is open to other users of this machine; run: chmod 600 {path}")
+                waiter.set_exception(Unavailable("The database cannot be written right now"))
