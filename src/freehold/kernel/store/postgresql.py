@@ -23,7 +23,7 @@ from freehold.kernel.errors import Unavailable
 from freehold.kernel.store.api import TRANSACTION_LIMIT_S, QueryTimeout, Row, UniqueViolation, Unstorable
 from freehold.kernel.store.dialect import PostgresqlDialect, check_text
 from freehold.kernel.store.limit import stop_limit
-from freehold.kernel.store.queue import insert_job
+from freehold.kernel.store.queue import INSERT_JOB, job_row
 
 POOL_SIZE = 8
 ACQUIRE_S = 10.0
@@ -277,6 +277,10 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
         text, arguments = self._store.dialect.compile_many(sql, rows)
         await self._guard(self._connection.executemany(text, arguments))
 
+    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows through binary COPY: for the bulk writer."""
+        await self._guard(self._connection.copy_records_to_table(table, columns=columns, records=rows))
+
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         name = f"part_{self._savepoints}"
@@ -297,9 +301,9 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
 
     async def enqueue(self, topic: str, tenant_id: str, payload: bytes, *, not_before_ms: int = 0) -> str:
         self._enqueued = True
-        return await insert_job(
-            self, topic, tenant_id, payload, now_ms=self._store.clock.now_ms(), not_before_ms=not_before_ms
-        )
+        row = job_row(topic, tenant_id, payload, now_ms=self._store.clock.now_ms(), not_before_ms=not_before_ms)
+        await self.run(INSERT_JOB, **row)
+        return str(row["id"])
 
     def touch(self, tenant_id: str) -> None:
         self._touched.add(tenant_id)

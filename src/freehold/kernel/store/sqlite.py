@@ -28,7 +28,7 @@ from freehold.kernel.errors import Unavailable
 from freehold.kernel.store.api import TRANSACTION_LIMIT_S, QueryTimeout, Row
 from freehold.kernel.store.dialect import SqliteDialect, check_text
 from freehold.kernel.store.limit import stop_limit
-from freehold.kernel.store.queue import insert_job
+from freehold.kernel.store.queue import INSERT_JOB, job_row
 from freehold.kernel.store.sqlite_connection import (
     BUSY,
     BUSY_LIMIT_S,
@@ -368,9 +368,9 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
 
     async def enqueue(self, topic: str, tenant_id: str, payload: bytes, *, not_before_ms: int = 0) -> str:
         self._enqueued = True
-        return await insert_job(
-            self, topic, tenant_id, payload, now_ms=self._store.clock.now_ms(), not_before_ms=not_before_ms
-        )
+        row = job_row(topic, tenant_id, payload, now_ms=self._store.clock.now_ms(), not_before_ms=not_before_ms)
+        await self.run(INSERT_JOB, **row)
+        return str(row["id"])
 
     def touch(self, tenant_id: str) -> None:
         self._touched.add(tenant_id)

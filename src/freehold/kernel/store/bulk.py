@@ -1,0 +1,334 @@
+"""The synchronous writer of import and restore processes: many rows, few commits, flat memory.
+
+It runs beside a live server. On SQLite it holds the write lock from `begin` to `commit` and then leaves the server a
+moment, so a batch should take tens of milliseconds (some 2,000 rows); on PostgreSQL rows go in by COPY. A writer
+belongs to one thread at a time. Values given to `insert` are not examined; whoever imports has validated them.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from freehold.kernel.errors import Unavailable
+from freehold.kernel.store.api import Dialect, Row
+from freehold.kernel.store.dialect import PostgresqlDialect, SqliteDialect, check_text, statements
+from freehold.kernel.store.queue import INSERT_JOB, job_row
+from freehold.kernel.store.schema import Table, create_index, index_name
+from freehold.kernel.store.sqlite_connection import (
+    BUSY,
+    BUSY_POLL_S,
+    DRIVER_ERRORS,
+    TOUCH,
+    error_code,
+    open_writer,
+    prepare_file,
+    translate,
+)
+
+if TYPE_CHECKING:
+    from freehold.kernel.store.postgresql import PostgresqlTransaction
+
+CACHE_KIB = 128 * 1024
+PATIENCE_S = 60.0
+TURN_S = 0.003
+
+T = TypeVar("T")
+
+
+class BulkWriter(Protocol):
+    """A connection that writes in large transactions; every statement stands between `begin` and `commit`."""
+
+    url: str
+
+    @property
+    def dialect(self) -> Dialect:
+        """What this database spells its own way."""
+        ...
+
+    def begin(self) -> None:
+        """Start a batch. On SQLite nobody else writes until it ends, so what was looked up stays true."""
+        ...
+
+    def commit(self) -> None:
+        """Make the batch durable."""
+        ...
+
+    def rollback(self) -> None:
+        """Undo the batch."""
+        ...
+
+    def one(self, sql: str, /, **params: Any) -> Row | None:
+        """The first row, or None."""
+        ...
+
+    def all(self, sql: str, /, **params: Any) -> list[Row]:
+        """Every row."""
+        ...
+
+    def run(self, sql: str, /, **params: Any) -> int:
+        """Execute a change; the number of rows it affected."""
+        ...
+
+    def run_many(self, sql: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute one change for each set of parameters."""
+        ...
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows, the fastest way there is. Raises UniqueViolation; then the batch must be rolled back."""
+        ...
+
+    def savepoint(self) -> Any:
+        """A context manager: a part of the batch that may fail alone."""
+        ...
+
+    def enqueue(self, topic: str, tenant_id: str, payload: bytes, *, now_ms: int) -> str:
+        """Put a job into the queue with this batch; its id."""
+        ...
+
+    def touch(self, tenant_id: str) -> None:
+        """Say that cached documents of the tenant change with this batch."""
+        ...
+
+    def drop_indexes(self, tables: Iterable[Table]) -> None:
+        """Drop the tables' indexes before rows are poured into an empty database; primary keys stay."""
+        ...
+
+    def create_indexes(self, tables: Iterable[Table]) -> None:
+        """Create them again. Raises UniqueViolation."""
+        ...
+
+    def analyze(self) -> None:
+        """Have the database learn how its rows are spread, after the last commit."""
+        ...
+
+    def close(self) -> None:
+        """Undo an open batch and let go of the database."""
+        ...
+
+
+def open_bulk(url: str) -> BulkWriter:
+    """A bulk writer for a database that is migrated."""
+    if url.startswith("sqlite:///"):
+        return SqliteBulkWriter(url)
+    return PostgresqlBulkWriter(url)
+
+
+class SqliteBulkWriter:
+    """A connection with a large page cache."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.dialect = SqliteDialect()
+        path = Path(url.removeprefix("sqlite:///"))
+        prepare_file(path)
+        self._connection = open_writer(path, cache_kib=CACHE_KIB)
+        self._savepoints = 0
+        self._committed_at = 0.0
+
+    def begin(self) -> None:
+        # The server polls for the lock every millisecond; without a pause it would hardly ever find it free.
+        time.sleep(max(0.0, self._committed_at + TURN_S - time.monotonic()))
+        patience_ends = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self._connection.execute("begin immediate")
+                return
+            except sqlite3.Error as error:
+                if error_code(error) not in BUSY or time.monotonic() > patience_ends:
+                    raise translate(error, self._connection) from error
+            time.sleep(BUSY_POLL_S)
+
+    def commit(self) -> None:
+        self._guard(lambda: self._connection.execute("commit"))
+        self._committed_at = time.monotonic()
+
+    def rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._guard(lambda: self._connection.execute("rollback"))
+
+    def one(self, sql: str, /, **params: Any) -> Row | None:
+        rows = self._execute(sql, params).fetchall()
+        return rows[0] if rows else None
+
+    def all(self, sql: str, /, **params: Any) -> list[Row]:
+        return self._execute(sql, params).fetchall()
+
+    def run(self, sql: str, /, **params: Any) -> int:
+        return self._execute(sql, params).rowcount
+
+    def run_many(self, sql: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
+        for row in rows:
+            check_text(row)
+        self._guard(lambda: self._connection.executemany(self.dialect.compile(sql), rows))
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        places = ", ".join("?" * len(columns))
+        sql = f"insert into {table} ({', '.join(columns)}) values ({places})"  # noqa: S608 - declared names
+        self._guard(lambda: self._connection.executemany(sql, rows))
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        name = f"part_{self._savepoints}"
+        self._savepoints += 1
+        self._connection.execute(f"savepoint {name}")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute(f"rollback to {name}")
+                self._connection.execute(f"release {name}")
+            raise
+        self._connection.execute(f"release {name}")
+
+    def enqueue(self, topic: str, tenant_id: str, payload: bytes, *, now_ms: int) -> str:
+        row = job_row(topic, tenant_id, payload, now_ms=now_ms)
+        self.run(INSERT_JOB, **row)
+        return str(row["id"])
+
+    def touch(self, tenant_id: str) -> None:
+        self._guard(lambda: self._connection.execute(TOUCH, (tenant_id,)))
+
+    def drop_indexes(self, tables: Iterable[Table]) -> None:
+        for statement in _drop_indexes(tables):
+            self.run(statement)
+
+    def create_indexes(self, tables: Iterable[Table]) -> None:
+        for statement in _create_indexes(tables):
+            self.run(self.dialect.ddl(statement))
+
+    def analyze(self) -> None:
+        self.begin()
+        self._guard(lambda: self._connection.execute("pragma analysis_limit = 1000"))
+        self._guard(lambda: self._connection.execute("analyze"))
+        self.commit()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _execute(self, sql: str, params: Mapping[str, Any]) -> sqlite3.Cursor:
+        check_text(params)
+        return self._guard(lambda: self._connection.execute(self.dialect.compile(sql), params))
+
+    def _guard(self, step: Callable[[], T]) -> T:
+        # Outside a batch SQLite would commit each statement by itself, which nobody asked for.
+        if not self._connection.in_transaction:
+            raise Unavailable("The batch is over; it was not begun, or the database gave it up")
+        try:
+            return step()
+        except DRIVER_ERRORS as error:
+            raise translate(error, self._connection) from error
+
+
+class PostgresqlBulkWriter:
+    """The store's transactions on an event loop of its own, with rows through binary COPY."""
+
+    _transaction: "PostgresqlTransaction | None"
+
+    def __init__(self, url: str) -> None:
+        from freehold.kernel.clock import SystemClock
+        from freehold.kernel.store.postgresql import PostgresqlStore
+
+        self.url = url
+        self.dialect = PostgresqlDialect()
+        self._loop = asyncio.new_event_loop()
+        self._store = PostgresqlStore(url, clock=SystemClock(), pool_size=1)
+        self._transaction = None
+
+    def begin(self) -> None:
+        transaction = self._store.transaction(limit_s=None)
+        self._wait(transaction.__aenter__())
+        self._transaction = transaction
+
+    def commit(self) -> None:
+        transaction, self._transaction = self._open, None
+        self._wait(transaction.__aexit__(None, None, None))
+
+    def rollback(self) -> None:
+        if self._transaction is not None:
+            transaction, self._transaction = self._transaction, None
+            undo = _UndoneError()
+            self._wait(transaction.__aexit__(type(undo), undo, None))
+
+    def one(self, sql: str, /, **params: Any) -> Row | None:
+        return self._wait(self._open.one(sql, **params))
+
+    def all(self, sql: str, /, **params: Any) -> list[Row]:
+        return self._wait(self._open.all(sql, **params))
+
+    def run(self, sql: str, /, **params: Any) -> int:
+        return self._wait(self._open.run(sql, **params))
+
+    def run_many(self, sql: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._wait(self._open.run_many(sql, rows))
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        self._wait(self._open.copy(table, columns, rows))
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        savepoint = self._open.savepoint()
+        self._wait(savepoint.__aenter__())
+        try:
+            yield
+        except BaseException as error:
+            if not self._wait(savepoint.__aexit__(type(error), error, error.__traceback__)):
+                raise
+        else:
+            self._wait(savepoint.__aexit__(None, None, None))
+
+    def enqueue(self, topic: str, tenant_id: str, payload: bytes, *, now_ms: int) -> str:
+        row = job_row(topic, tenant_id, payload, now_ms=now_ms)
+        self.run(INSERT_JOB, **row)
+        return str(row["id"])
+
+    def touch(self, tenant_id: str) -> None:
+        self._open.touch(tenant_id)
+
+    def drop_indexes(self, tables: Iterable[Table]) -> None:
+        for statement in _drop_indexes(tables):
+            self.run(statement)
+
+    def create_indexes(self, tables: Iterable[Table]) -> None:
+        for statement in _create_indexes(tables):
+            self.run(self.dialect.ddl(statement))
+
+    def analyze(self) -> None:
+        self.begin()
+        self.run("analyze")
+        self.commit()
+
+    def close(self) -> None:
+        try:
+            self.rollback()
+            self._wait(self._store.close())
+        finally:
+            self._loop.close()
+
+    @property
+    def _open(self) -> "PostgresqlTransaction":
+        if self._transaction is None:
+            raise Unavailable("The batch is over; it was not begun, or the database gave it up")
+        return self._transaction
+
+    def _wait(self, call: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run_until_complete(call)
+
+
+class _UndoneError(Exception):
+    """Tells a transaction to roll back."""
+
+
+def _drop_indexes(tables: Iterable[Table]) -> Iterator[str]:
+    for table in tables:
+        for index in table.indexes:
+            yield f"drop index if exists {index_name(table, index)}"
+
+
+def _create_indexes(tables: Iterable[Table]) -> Iterator[str]:
+    for table in tables:
+        for index in table.indexes:
+            yield from statements(create_index(table, index))
