@@ -82,7 +82,7 @@ async def give(
     column = _holder(table)
     now = tenant.clock.now_ms()
     await tx.run_many(
-        f"insert into {table.name} (tenant_id, {column}, resource_server_id, permission, created_at) "  # noqa: S608
+        f"insert into {table.name} (tenant_id, {column}, resource_server_id, permission, created_at) "  # noqa: S608 - declared names
         "values (:tenant_id, :holder, :api, :permission, :now) on conflict do nothing",
         [
             {"tenant_id": tenant.id, "holder": holder, "api": api, "permission": name, "now": now}
@@ -96,7 +96,7 @@ async def take(
 ) -> None:
     """Take permissions from a role or user."""
     await tx.run_many(
-        f"delete from {table.name} where tenant_id = :tenant_id and {_holder(table)} = :holder "  # noqa: S608
+        f"delete from {table.name} where tenant_id = :tenant_id and {_holder(table)} = :holder "  # noqa: S608 - declared names
         "and resource_server_id = :api and permission = :permission",
         [{"tenant_id": tenant.id, "holder": holder, "api": api, "permission": name} for api, name in permissions],
     )
@@ -109,7 +109,7 @@ async def forget(tx: Transaction, tenant: TenantScope, api: str, names: Iterable
         return
     for table in (ROLE_PERMISSIONS, USER_PERMISSIONS):
         await tx.run_many(
-            f"delete from {table.name} where tenant_id = :tenant_id and resource_server_id = :api "  # noqa: S608
+            f"delete from {table.name} where tenant_id = :tenant_id and resource_server_id = :api "  # noqa: S608 - declared names
             "and permission = :permission",
             rows,
         )

@@ -127,7 +127,7 @@ def _document_form(declaration: Collection[Any] | Singleton[Any]) -> RowForm:
 
     return RowForm(
         declaration.name,
-        f"select {', '.join(selected)} from {table.name} where tenant_id = :tenant_id order by id",  # noqa: S608
+        f"select {', '.join(selected)} from {table.name} where tenant_id = :tenant_id order by id",  # noqa: S608 - declared names
         documents.statements(declaration).insert,
         encode,
         decode,
@@ -178,8 +178,8 @@ def _typed_form(table: Table, json_columns: frozenset[str]) -> RowForm:
     columns = ["tenant_id", *names]
     return RowForm(
         table.name,
-        f"select {', '.join(names)} from {table.name} where tenant_id = :tenant_id order by {order}",  # noqa: S608
-        f"insert into {table.name} ({', '.join(columns)}) values ({', '.join(':' + c for c in columns)})",  # noqa: S608
+        f"select {', '.join(names)} from {table.name} where tenant_id = :tenant_id order by {order}",  # noqa: S608 - declared names
+        f"insert into {table.name} ({', '.join(columns)}) values ({', '.join(':' + c for c in columns)})",  # noqa: S608 - declared names
         encode,
         decode,
         msgspec.defstruct(f"{title}Row", shown, kw_only=True),
