@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.1
 BIN := .venv/bin
 JOBS ?= 2
 ARGS ?=
-PYTEST := $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest --quiet
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -50,7 +50,8 @@ clean: ## Remove everything that the other targets made
 	@find src tests scripts -name __pycache__ -prune -exec rm -rf {} +
 
 run-environment develop-environment lock-environment:
-	@test -n "$(PYTHON)" || { echo "Freehold needs Python 3.11 or newer (Debian: apt-get install python3)" >&2; exit 1; }
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Freehold needs Python 3.11 or newer (Debian: apt-get install python3)" >&2; exit 1; }
 	@$(PYTHON) -m scripts.environment $(@:-environment=)
 
 prerequisites: develop-environment

@@ -3,7 +3,7 @@
 import ast
 import subprocess
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +40,7 @@ def project_files() -> list[Path]:
     return sorted(ROOT / name for name in names if name and (ROOT / name).is_file())
 
 
+@cache
 def project_modules() -> list[Module]:
     """Return every Python file of the project."""
     return [read_module(path) for path in project_files() if path.suffix == ".py"]

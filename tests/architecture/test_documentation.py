@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from freehold.cli import COMMANDS
 from tests.architecture.project import ROOT, project_files
 
 LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
 BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MAKE = re.compile(r"(?:^|[`;&(]|\s)make +((?:[A-Z]+=\S+ +)*)([a-z][a-z-]*)")
+COMMAND = re.compile(r"(?:^|[`;&(]|\s)(?:\.venv/bin/)?freehold +([a-z][a-z-]*)")
 SECTIONS = ["Context", "Decision", "Consequences", "Rejected"]
 
 
@@ -53,6 +55,13 @@ def unknown_targets(text: str) -> list[str]:
     return [target for target in called if target not in make_targets()]
 
 
+def unknown_commands(text: str) -> list[str]:
+    """Return what shell examples and code words call and the freehold command does not have."""
+    shell = [content for language, content in blocks(text) if language in {"sh", "bash", "shell", "console"}]
+    words = [word for word in re.findall(r"`([^`\n]+)`", BLOCK.sub("", text)) if word.startswith("freehold ")]
+    return [name for part in shell + words for name in COMMAND.findall(part) if name not in COMMANDS]
+
+
 def records() -> dict[str, str]:
     folder = ROOT / "docs" / "decisions"
     return {path.name: path.read_text() for path in sorted(folder.glob("[0-9]*.md"))}
@@ -70,6 +79,10 @@ def test_examples_can_be_read_by_a_program() -> None:
 
 def test_every_make_target_that_a_document_names_exists() -> None:
     assert {str(path): names for path, text in documents().items() if (names := unknown_targets(text))} == {}
+
+
+def test_every_command_that_a_document_names_exists() -> None:
+    assert {str(path): names for path, text in documents().items() if (names := unknown_commands(text))} == {}
 
 
 def test_the_makefile_explains_what_people_call() -> None:
@@ -107,7 +120,8 @@ def test_a_broken_document_is_found() -> None:
     text = (
         "See [this](nowhere.md), [that](README.md#status), [web](https://example.com).\n"
         "Run `make nothing` or `make up`.\n"
-        "```sh\nmake dem ARGS=1\nmake PYTHON=python3 test\n```\n"
+        "```sh\nmake dem ARGS=1\nmake PYTHON=python3 test\nfreehold upp --port 1\n```\n"
+        "The `freehold down` command, the `freehold up --port 1` command, freehold in general.\n"
         "```python\nif:\n```\n"
         "```json\n{'a': 1}\n```\n"
         "```json\n{}\n```\n"
@@ -115,4 +129,5 @@ def test_a_broken_document_is_found() -> None:
 
     assert broken_links(text, ROOT) == ["nowhere.md"]
     assert unknown_targets(text) == ["dem", "nothing"]
+    assert unknown_commands(text) == ["upp", "down"]
     assert unreadable_blocks(text) == ["if:", "{'a': 1}"]
