@@ -8,7 +8,7 @@ import msgspec
 from freehold.domain.access import ResourceServer, permissions_of
 from freehold.domain.applications import Client
 from freehold.domain.keys import signing_key
-from freehold.domain.users import User, claims_for
+from freehold.domain.users import Profile, claims_for
 from freehold.kernel.crypto import jose
 from freehold.kernel.crypto.jose import b64u_decode, b64u_encode
 from freehold.kernel.crypto.sealing import CannotOpen
@@ -37,7 +37,7 @@ async def sign_id_token(
     store: Store,
     tenant: TenantScope,
     client: Client,
-    user: User,
+    user: Profile,
     *,
     scopes: Sequence[str],
     nonce: str | None = None,
