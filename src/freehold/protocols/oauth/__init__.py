@@ -25,7 +25,9 @@ def add_routes(router: Router) -> None:
     router.add("GET", "/v2/logout", logout.v2_logout, name="oauth.v2_logout", family="page")
     router.add("POST", "/oauth/token", token.token_endpoint, name="oauth.token", family="oauth", cors="client")
     router.add("POST", "/oauth/revoke", revoke.revoke, name="oauth.revoke", family="oauth", cors="client")
-    router.add("POST", "/dbconnections/signup", databases.sign_up, name="databases.signup", family="oauth", cors="client")
+    router.add(
+        "POST", "/dbconnections/signup", databases.sign_up, name="databases.signup", family="oauth", cors="client"
+    )
     router.add(
         "POST", "/dbconnections/change_password", databases.change_password, name="databases.change_password",
         family="oauth", cors="client",

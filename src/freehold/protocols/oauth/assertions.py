@@ -1,7 +1,7 @@
 """Clients that prove themselves by a signed JWT (RFC 7523 section 3, OpenID Connect Core section 9).
 
-`aud` is exactly this issuer or its token endpoint, `iss` and `sub` the client, the life at most five minutes, and `jti`
-counts once: it is remembered until the assertion has expired.
+The kernel checks the assertion itself; here its keys are found, and its `jti` counts once: it is remembered until the
+assertion has expired.
 """
 
 from typing import Any
@@ -9,15 +9,13 @@ from typing import Any
 import msgspec
 
 from freehold.domain.applications import CLIENT_CREDENTIALS, CLIENTS, Client
+from freehold.kernel.clock import parse_iso
 from freehold.kernel.crypto import jose
+from freehold.kernel.crypto.assertions import AssertionKey, verify_assertion
 from freehold.kernel.declare import Ephemeral, TenantScope, documents
 from freehold.kernel.store import Store
 from freehold.kernel.store.schema import Column, Index, Table
 from freehold.protocols.oauth.errors import InvalidClient
-
-LONGEST_LIFE_S = 300
-LEEWAY_S = 30
-ALGORITHMS = ("RS256", "RS384", "PS256")
 
 USED_ASSERTIONS = Ephemeral(
     table=Table(
@@ -35,69 +33,53 @@ USED_ASSERTIONS = Ephemeral(
 )
 
 
-async def verify_client_assertion(
-    assertion: str, client_id: object, *, store: Store, tenant: TenantScope
-) -> Client:
+async def verify_client_assertion(assertion: str, client_id: object, *, store: Store, tenant: TenantScope) -> Client:
     """The client whose registered key signed the assertion. Raises InvalidClient, whatever was wrong."""
     try:
-        header, claims = jose.peek(assertion)
-    except jose.InvalidToken:
+        _, claimed, _, _ = jose.parse_compact(assertion)
+        issuer = claimed.get("iss")
+        if not isinstance(issuer, str) or client_id not in {None, issuer}:
+            raise InvalidClient("Unauthorized")
+        client = await documents.cached(store, tenant, CLIENTS, issuer)
+        if client is None or client.is_global:
+            raise InvalidClient("Unauthorized")
+        claims = verify_assertion(
+            assertion,
+            keys=await _keys(store, tenant, client),
+            client_id=client.client_id,
+            audiences=(tenant.issuer, f"{tenant.issuer}oauth/token"),
+            now=tenant.clock.now(),
+        )
+    except (jose.InvalidToken, jose.UnusableKey):
         raise InvalidClient("Unauthorized") from None
-    issuer = claims.get("iss")
-    if not isinstance(issuer, str) or claims.get("sub") != issuer or client_id not in {None, issuer}:
-        raise InvalidClient("Unauthorized")
-    client = await documents.cached(store, tenant, CLIENTS, issuer)
-    if client is None or client.is_global:
-        raise InvalidClient("Unauthorized")
-    keys = await _keys(store, tenant, client)
+    await _use_once(store, tenant, client, claims)
+    return client
+
+
+async def _keys(store: Store, tenant: TenantScope, client: Client) -> list[AssertionKey]:
+    """The credentials that the client uses for this, without those that have expired."""
+    entries = tenant.cached(store.cache_epoch(tenant.id))
+    keys: list[tuple[AssertionKey, str | None]] | None = entries.get(("assertion keys", client.client_id))
+    if keys is None:
+        keys = []
+        wanted = _credential_ids(client)
+        for credential in await documents.find_all(store, tenant, CLIENT_CREDENTIALS, parent=client.client_id):
+            if credential.id in wanted and isinstance(credential.pem, str):
+                alg = credential.alg if isinstance(credential.alg, str) else "RS256"
+                kid = credential.kid if isinstance(credential.kid, str) else credential.id
+                key = AssertionKey.from_pem(credential.pem, kid=kid, alg=alg)
+                keys.append((key, credential.expires_at))
+        entries["assertion keys", client.client_id] = keys
     now = tenant.clock.now()
-    for pem, algorithm in keys:
-        if header.get("alg") != algorithm:
-            continue
-        try:
-            checked = jose.verify_foreign(assertion, pem, algorithms=(algorithm,))
-        except jose.InvalidToken:
-            continue
-        _check(checked, tenant, now.timestamp())
-        await _use_once(store, tenant, client, checked)
-        return client
-    raise InvalidClient("Unauthorized")
+    return [key for key, expires_at in keys if expires_at is None or parse_iso(expires_at) > now]
 
 
-async def _keys(store: Store, tenant: TenantScope, client: Client) -> list[tuple[str, str]]:
-    """PEM and algorithm of the credentials that the client uses for this, without those that have expired."""
+def _credential_ids(client: Client) -> set[object]:
     methods = client.client_authentication_methods
     if methods is None or isinstance(methods, msgspec.UnsetType):
-        return []
+        return set()
     use = methods.private_key_jwt
-    if isinstance(use, msgspec.UnsetType):
-        return []
-    wanted = {entry.id for entry in use.credentials}
-    found = []
-    for credential in await documents.cached_all(store, tenant, CLIENT_CREDENTIALS, parent=client.client_id):
-        if credential.id not in wanted or not isinstance(credential.pem, str):
-            continue
-        if credential.expires_at is not None and credential.expires_at <= tenant.clock.now().isoformat():
-            continue
-        found.append((credential.pem, credential.alg if isinstance(credential.alg, str) else "RS256"))
-    return found
-
-
-def _check(claims: dict[str, Any], tenant: TenantScope, now_s: float) -> None:
-    audience = claims.get("aud")
-    if isinstance(audience, list) and len(audience) == 1:
-        audience = audience[0]
-    expires, issued, jti = claims.get("exp"), claims.get("iat"), claims.get("jti")
-    good = (
-        audience in {tenant.issuer, f"{tenant.issuer}oauth/token"}
-        and isinstance(expires, int | float)
-        and now_s < expires <= now_s + LONGEST_LIFE_S + LEEWAY_S
-        and (issued is None or (isinstance(issued, int | float) and issued <= now_s + LEEWAY_S))
-        and isinstance(jti, str)
-        and 0 < len(jti) <= 255
-    )
-    if not good:
-        raise InvalidClient("Unauthorized")
+    return set() if isinstance(use, msgspec.UnsetType) else {entry.id for entry in use.credentials}
 
 
 async def _use_once(store: Store, tenant: TenantScope, client: Client, claims: dict[str, Any]) -> None:

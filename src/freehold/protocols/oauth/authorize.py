@@ -101,9 +101,7 @@ async def resume(http: Request) -> Response:
             return login.begin(http, transaction)
         user = await find_profile(store, tenant, session.user_id)
         api = await _api(store, tenant, request)
-        arrival = Arrival(
-            http=http, request=request, client=client, api=api, session=session, user=user, fresh=True
-        )
+        arrival = Arrival(http=http, request=request, client=client, api=api, session=session, user=user, fresh=True)
         if await _needs_consent(arrival) and not transaction.payload.get("consented"):
             return login.ask_consent(http, transaction)
         async with store.transaction() as tx:
@@ -201,9 +199,7 @@ async def _issue(arrival: Arrival, *, silent: bool = False) -> Response:
     store, tenant, user = arrival.store, arrival.tenant, arrival.user
     if user is None or user.blocked:
         raise AuthorizeError(request, "unauthorized", "user is blocked")
-    scopes, permissions = await granted_scopes(
-        store, tenant, arrival.api, user_id=user.user_id, asked=request.scopes
-    )
+    scopes, permissions = await granted_scopes(store, tenant, arrival.api, user_id=user.user_id, asked=request.scopes)
     members: dict[str, Any] = {}
     if "code" in request.wants:
         async with store.transaction() as tx:

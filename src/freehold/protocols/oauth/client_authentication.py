@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
+import msgspec
+
 from freehold.domain.applications import CLIENTS, Client
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.http.request import Request
@@ -45,7 +47,7 @@ async def authenticate_client(
     if not isinstance(client_id, str) or not client_id:
         raise InvalidRequest("Missing required parameter: client_id")
     client = await documents.cached(store, tenant, CLIENTS, client_id)
-    if client is None or client.global_ is True:
+    if client is None or client.is_global:
         raise InvalidClient("Unauthorized")
     if uses_assertion(client):
         raise InvalidClient("Unauthorized")
@@ -62,7 +64,7 @@ async def authenticate_client(
 def uses_assertion(client: Client) -> bool:
     """Whether the client proves itself by a key; then its secret, if it still has one, is worth nothing."""
     methods = client.client_authentication_methods
-    return isinstance(methods, dict) and bool(methods)
+    return methods is not None and not isinstance(methods, msgspec.UnsetType)
 
 
 def _basic(header: str) -> tuple[str, str]:

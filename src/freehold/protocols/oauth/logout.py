@@ -70,7 +70,9 @@ def _is_allowed(target: str, allowed: list[str]) -> bool:
     """A registered URL, also with a query added to it, as Auth0 takes it; never anything with a backslash."""
     if "\\" in target or not target.isprintable():
         return False
-    return is_registered(target, allowed, native=False) or is_registered(target.partition("?")[0], allowed, native=False)
+    return is_registered(target, allowed, native=False) or is_registered(
+        target.partition("?")[0], allowed, native=False
+    )
 
 
 async def _client(request: Request, client_id: str | None) -> Client | None:

@@ -23,7 +23,9 @@ def respond(http: Request, request: Authorize, client: Client, members: Mapping[
     if request.response_mode == "form_post":
         return pages.form_post(http, action=request.redirect_uri, members=full)
     if request.response_mode == "web_message":
-        return pages.web_message(http, target_origin=_target_origin(request, client), members=dict(members) | _state(request))
+        return pages.web_message(
+            http, target_origin=_target_origin(request, client), members=dict(members) | _state(request)
+        )
     separator = "#"
     if request.response_mode == "query":
         separator = "&" if urlsplit(request.redirect_uri).query else "?"

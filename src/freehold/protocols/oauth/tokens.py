@@ -117,9 +117,7 @@ async def sign_user_access_token(
     claims["azp"] = client.client_id
     if permissions is not None:
         claims["permissions"] = list(permissions)
-    token = sign_access_token(
-        claims, api=api, key=await signing_key(store, tenant), now_s=now_s, lifetime_s=lifetime_s
-    )
+    token = sign_access_token(claims, api=api, key=await signing_key(store, tenant), now_s=now_s, lifetime_s=lifetime_s)
     return token, lifetime_s
 
 

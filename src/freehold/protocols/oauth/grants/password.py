@@ -7,7 +7,7 @@ from typing import Any
 
 from freehold.domain.connections import CONNECTIONS
 from freehold.domain.tenants.settings import SETTINGS
-from freehold.domain.users import find_for_login, find_profile, record_login, verify_password
+from freehold.domain.users import find_database, find_for_login, record_login, verify_password
 from freehold.kernel.declare import documents
 from freehold.protocols.oauth.errors import AccessDenied, InvalidGrant, InvalidRequest
 from freehold.protocols.oauth.token import Grant, TokenRequest, record
@@ -44,13 +44,12 @@ async def _redeem(request: TokenRequest, realm: str, *, gty: str) -> dict[str, A
         user_name=username[:256], connection=connection.name, connection_id=connection.id, strategy="auth0",
         strategy_type="database",
     )  # fmt: skip
-    found = await find_for_login(store, tenant, connection.name, username)
-    verification = await verify_password(
-        store, tenant, request.services.passwords, identity_id=found.identity_id if found else None, password=password
-    )
-    user = await find_profile(store, tenant, found.user_id) if found else None
-    if user is None or not verification.ok or found is None:
+    database = await find_database(store, tenant, realm)
+    found = await find_for_login(store, tenant, database, username) if database else None
+    verification = await verify_password(store, tenant, request.services.passwords, found, password)
+    if found is None or not verification.ok:
         raise InvalidGrant(WRONG)
+    user = found.user
     request.notes.update(user_id=user.user_id, user_name=user.email or user.user_id)
     if user.blocked:
         raise AccessDenied("user is blocked", code="unauthorized")
@@ -72,10 +71,7 @@ async def _redeem(request: TokenRequest, realm: str, *, gty: str) -> dict[str, A
         ),
     )
     async with store.transaction() as tx:
-        await record_login(
-            tx, tenant, user_id=user.user_id, identity_id=found.identity_id, ip=request.http.client_ip,
-            replacement=verification.replacement,
-        )  # fmt: skip
+        await record_login(tx, tenant, found, ip=request.http.client_ip, verification=verification)
         await record(tx, request, "sepft")
         return await issue(tx, request, prepared)
 
