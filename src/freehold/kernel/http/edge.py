@@ -270,6 +270,7 @@ async def _send_chunks(request: Request, response: Response, send: Send) -> None
             async for chunk in chunks:
                 if chunk:
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    await asyncio.sleep(0)  # one that never waits must not keep others, or its own end, from running
         await send({"type": "http.response.body", "body": b""})
     finally:
         close = getattr(chunks, "aclose", None)

@@ -130,6 +130,8 @@ class DirectCycle(RequestResponseCycle):
             self.transport.write(head + body)
             self.response_complete = True
             self.message_event.set()
+            if not self.keep_alive:  # the server began to stop meanwhile
+                self.transport.close()
             self.on_response()
 
     def _usual_head(self, message: Any) -> bytes | None:
