@@ -4,6 +4,7 @@ The versions in the present lock files stay where they still fit; `--upgrade` ta
 one. The result is good for every platform and Python from 3.11 on, and names no package index.
 """
 
+import hashlib
 import os
 import re
 import subprocess
@@ -11,7 +12,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADER = "# Written by `make lock` from {source}. Install with: pip install --require-hashes -r {target}\n"
+HEADER = """\
+# Written by `make lock` from {source}. Install with: pip install --require-hashes -r {target}
+# Answers {question}
+"""
 COMPILE = ["pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
 QUIET_OUTPUT = ["--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--no-header"]
 
@@ -29,7 +33,17 @@ def compile_one(source: str, target: str, options: list[str]) -> None:
     if subprocess.run(command, cwd=ROOT, env=os.environ | settings_of_pip()).returncode:
         sys.exit(f"lock: {source} could not be compiled")
     path = ROOT / target
-    path.write_text(HEADER.format(source=source, target=target) + path.read_text())
+    path.write_text(HEADER.format(source=source, target=target, question=question(source)) + path.read_text())
+
+
+def question(source: str) -> str:
+    """Return a digest of what an .in file asks for, by which a test sees a lock file that was not written anew."""
+    lines = {line.strip() for line in (ROOT / source).read_text().splitlines()}
+    for line in sorted(lines):
+        if line.startswith("-r "):
+            lines.add(question(line.removeprefix("-r ")))
+    asked = sorted(line for line in lines if line and not line.startswith(("#", "-r ")))
+    return hashlib.sha256("\n".join(asked).encode()).hexdigest()
 
 
 def settings_of_pip() -> dict[str, str]:

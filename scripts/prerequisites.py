@@ -6,6 +6,7 @@ Nothing here fails: what cannot be had is named, the tests that need it are skip
 import hashlib
 import shutil
 import subprocess
+from pathlib import Path
 
 from scripts.debian import apt_install, can_apt_install
 from tests.support.programs import JS_CLIENTS, MARKERS, find_node, find_npm_script
@@ -35,7 +36,15 @@ def install_js_clients() -> None:
         return
     print("prerequisites: npm ci in tests/js", flush=True)
     # Certificates as every program of this machine trusts them, not only those that Node.js was built with.
-    npm_ci = [node, "--use-system-ca", npm, "ci", "--ignore-scripts", "--prefer-offline", "--loglevel=error"]
+    npm_ci: list[Path | str] = [
+        node,
+        "--use-system-ca",
+        npm,
+        "ci",
+        "--ignore-scripts",
+        "--prefer-offline",
+        "--loglevel=error",
+    ]
     if subprocess.run(npm_ci, cwd=JS_CLIENTS, stdout=subprocess.DEVNULL).returncode:
         shutil.rmtree(JS_CLIENTS / "node_modules", ignore_errors=True)
         print("prerequisites: npm could not install tests/js; tests that need it will be skipped", flush=True)

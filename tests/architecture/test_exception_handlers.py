@@ -31,7 +31,7 @@ def is_catch_all(handler: ast.ExceptHandler) -> bool:
 
 
 def passes_it_on(handler: ast.ExceptHandler) -> bool:
-    """Whether the handler ends by raising, so that it only cleans up; what a context manager swallows is its own say."""
+    """Whether the handler ends by raising, so that it only cleans up; a context manager may decide."""
     last = handler.body[-1]
     if isinstance(last, ast.If):
         last = last.body[-1]

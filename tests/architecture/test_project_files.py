@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tests.architecture.project import ROOT, project_files
@@ -22,6 +23,15 @@ def machine_paths(path: str, text: str) -> list[str]:
 
 def registry_hosts(path: str, text: str) -> list[str]:
     return [f"{path}: {match.group()}" for match in REGISTRY.finditer(text)]
+
+
+def unpacked(paths: list[str], patterns: list[str]) -> list[str]:
+    """Return the files under src/freehold that an installed package would lack."""
+    return [path for path in paths if not any(re.fullmatch(as_expression(pattern), path) for pattern in patterns)]
+
+
+def as_expression(pattern: str) -> str:
+    return re.escape(pattern).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
 
 
 def texts() -> list[tuple[str, str]]:
@@ -46,6 +56,20 @@ def test_no_archive_key_or_database_is_kept() -> None:
 def test_scripts_that_are_run_can_be_run() -> None:
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
     assert subprocess.run(["bash", "-n", ROOT / ".ci" / "run"]).returncode == 0
+
+
+def test_everything_beside_the_code_is_packed() -> None:
+    package = ROOT / "src" / "freehold"
+    beside = [str(path.relative_to(package)) for path in project_files() if path.is_relative_to(package)]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+
+    assert unpacked([path for path in beside if not path.endswith(".py")], settings["package-data"]["freehold"]) == []
+
+
+def test_an_unpacked_file_is_found() -> None:
+    paths = ["migrations/1.sql", "login/static/a/b.css", "migrations/old/1.sql", "login/x.html"]
+
+    assert unpacked(paths, ["migrations/*.sql", "login/static/**"]) == ["migrations/old/1.sql", "login/x.html"]
 
 
 def test_a_place_of_one_machine_is_found() -> None:
