@@ -29,7 +29,7 @@ async def store(empty_store: Store) -> Store:
     return empty_store
 
 
-async def found(store: Store, path: tuple[str, ...], condition: str, **params: object) -> list[str]:
+async def found(store: Store, path: tuple[str, ...], condition: str, **params: Any) -> list[str]:
     rows = await store.search(
         "select id from notes as n"
         f" where exists (select 1 from json_values(n.document, :walk) as v where {condition}) order by id",

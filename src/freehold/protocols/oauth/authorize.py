@@ -1,8 +1,8 @@
 """The authorization endpoint (RFC 6749 section 3.1, OpenID Connect Core section 3.1.2).
 
 `/authorize` checks the request and answers at once where a session allows it; otherwise it begins a sign-in and sends
-the browser to the login pages, which come back to `/authorize/resume`. Consent is asked for where it is needed, and only
-then codes and tokens are made. What was true when the user came is checked again when they are issued.
+the browser to the login pages, which come back to `/authorize/resume`. Consent is asked for where it is needed, and
+only then codes and tokens are made. What was true when the user came is checked again when they are issued.
 """
 
 from collections.abc import Sequence

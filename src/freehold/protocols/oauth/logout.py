@@ -29,7 +29,8 @@ async def v2_logout(request: Request) -> Response:
         target = next((url for url in allowed if "*" not in url), None)
     elif target is not None and not _is_allowed(target, allowed):
         raise PageError(
-            f'The "returnTo" querystring parameter "{target[:200]}" is not defined as a valid URL in "Allowed Logout URLs".'
+            f'The "returnTo" querystring parameter "{target[:200]}" is not defined as a valid URL '
+            'in "Allowed Logout URLs".'
         )
     response = redirect(target) if target else login.logged_out(request)
     return await _end(request, response, client, await _session(request))

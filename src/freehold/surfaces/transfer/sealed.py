@@ -19,7 +19,7 @@ _SELECT = """
 select owner, name, sealed from vault where tenant_id = :tenant_id and kind = :kind order by owner, name
 """
 
-README = b"""These are the sealed values of a tenant of Freehold: password hashes, MFA secrets, private keys, other secrets.
+README = b"""These are the sealed values of a tenant of Freehold: password hashes, MFA secrets, private keys and others.
 
 vault/KIND/*.ndjson   one value a line: {"owner", "name", "text"}, or with "base64" in place of "text"
 manifest.json         counts and SHA-256 digests
