@@ -18,7 +18,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from math import isfinite
 from typing import Any, NoReturn
 
 import msgspec
@@ -235,11 +234,11 @@ def check_claims(
     moment = now.timestamp()
     if "exp" not in claims:
         raise InvalidToken("no_expiry", "the token does not say when it ends")
-    if _numeric_date(claims, "exp") + leeway_s <= moment and not expired_ok:
+    if numeric_date(claims, "exp") + leeway_s <= moment and not expired_ok:
         raise InvalidToken("expired", "the token has expired")
     ahead = moment + max(leeway_s, 60)
-    if ("nbf" in claims and _numeric_date(claims, "nbf") > ahead) or (
-        "iat" in claims and _numeric_date(claims, "iat") > ahead
+    if ("nbf" in claims and numeric_date(claims, "nbf") > ahead) or (
+        "iat" in claims and numeric_date(claims, "iat") > ahead
     ):
         raise InvalidToken("not_yet_valid", "the token is not valid yet")
 
@@ -354,11 +353,12 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise ValueError("not a JSON number")
 
 
-def _numeric_date(claims: Mapping[str, Any], name: str) -> float:
+def numeric_date(claims: Mapping[str, Any], name: str) -> float:
+    """A date of the claims as seconds since 1970. Raises InvalidToken unless it is a finite number in range."""
     value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidToken("bad_date", f"the token's {name} is not a date")
-    if not 0 <= value <= _LATEST_DATE:
+    if not 0 <= value <= _LATEST_DATE:  # nor is it NaN or infinite, then
         raise InvalidToken("bad_date", f"the token's {name} is out of range")
     return value
 
