@@ -1,1 +1,54 @@
-"""The interactive login: one state machine, its steps, pages and texts."""
+"""The interactive login: one state machine, its steps, pages and texts.
+
+A protocol begins a sign-in with `start` and gets the browser back at `/authorize/resume`. What the pages learn on the way
+stands in the transaction's payload: `session_id` once the user signed in, `consented`, or `error` when it ends badly.
+"""
+
+from freehold.kernel.errors import NotFound
+from freehold.kernel.http.request import Request
+from freehold.kernel.http.response import Response
+from freehold.kernel.http.router import Router
+from freehold.login import assets, landing, outbox
+from freehold.login.answers import form_post, render_page_error, web_message
+from freehold.login.cookies import forget_session, is_bound_to, session_cookie
+from freehold.login.flow import ask_consent, begin, start
+from freehold.login.steps import consent, reset_password, sign_in, sign_out, sign_up, verify_email
+from freehold.login.steps.sign_out import ask_logout, confirmed_logout, logged_out, stayed
+
+
+def add_routes(router: Router) -> None:
+    """Put the pages into the router."""
+    for path, name, step in (
+        ("/u/login", "login", sign_in),
+        ("/u/signup", "signup", sign_up),
+        ("/u/consent", "consent", consent),
+        ("/u/reset-password/request", "reset_request", reset_password.Request),
+        ("/u/reset-password", "reset", reset_password.Ticket),
+        ("/u/email-verification", "verify_email", verify_email),
+    ):
+        router.add("GET", path, step.show_page, name=f"login.{name}.page", family="page")
+        router.add("POST", path, step.submit, name=f"login.{name}.submit", family="page")
+    router.add("GET", f"{assets.PREFIX}{{name}}", asset, name="login.asset", family="page", tenant=False)
+    router.add("GET", "/", landing.show_page, name="login.landing", family="page")
+    outbox.add_routes(router)
+
+
+async def asset(request: Request) -> Response:
+    """A stylesheet, script or icon of the pages. Raises NotFound for an address of another release."""
+    found = assets.find_asset(request.params["name"])
+    if found is None:
+        raise NotFound("Not Found")
+    headers = dict(found.headers)
+    return Response(
+        200,
+        found.body,
+        [("cross-origin-resource-policy", "same-origin")],
+        content_type=headers["content-type"],
+        cache_control=headers["cache-control"],
+    )
+
+
+__all__ = [
+    "add_routes", "ask_consent", "ask_logout", "begin", "confirmed_logout", "forget_session", "form_post", "is_bound_to",
+    "logged_out", "render_page_error", "session_cookie", "start", "stayed", "web_message",
+]  # fmt: skip

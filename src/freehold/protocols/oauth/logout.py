@@ -10,6 +10,7 @@ from freehold.domain import keys
 from freehold.domain.applications import CLIENTS, Client
 from freehold.domain.sessions import Session, end_session, find_session
 from freehold.domain.tenants.settings import SETTINGS
+from freehold.domain.users import find_profile
 from freehold.kernel.crypto import jose
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.http.parameters import Parameters
@@ -38,7 +39,8 @@ async def v2_logout(request: Request) -> Response:
 
 async def oidc_logout(request: Request) -> Response:
     """GET and POST /oidc/logout. Without proof that the application means this session, the user is asked."""
-    params = request.query if request.method == "GET" else await request.form()
+    # The page that asks posts its answer to an address that repeats the request.
+    params = request.query if request.method == "GET" or request.scope["query_string"] else await request.form()
     tenant: TenantScope = request.tenant
     session = await _session(request)
     hint = params.one("id_token_hint")
@@ -61,8 +63,14 @@ async def oidc_logout(request: Request) -> Response:
     means_it = means_it or (session is not None and params.one("logout_hint") == session.id)
     settings = await documents.cached_singleton(request.services.store, tenant, SETTINGS)
     asks = getattr(settings.sessions, "oidc_logout_prompt_enabled", True) is not False
-    if session is not None and not means_it and asks and not await login.confirmed_logout(request):
-        return login.ask_logout(request, params=_plain(params), client=client)
+    if session is not None and not means_it and asks:
+        answer = await login.confirmed_logout(request)
+        if answer is None:
+            user = await find_profile(request.services.store, tenant, session.user_id)
+            name = (user.email or user.user_id) if user else ""
+            return login.ask_logout(request, params=_plain(params), user_name=name)
+        if not answer:
+            return login.stayed(request)
     response = redirect(target) if target else login.logged_out(request)
     return await _end(request, response, client, session)
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 from freehold.domain.applications import Client
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, redirect
-from freehold.login import pages
+from freehold import login
 from freehold.protocols.oauth.authorize_request import Authorize, AuthorizeError, PageError
 
 
@@ -21,9 +21,9 @@ def respond(http: Request, request: Authorize, client: Client, members: Mapping[
     if request.state is not None:
         full["state"] = request.state
     if request.response_mode == "form_post":
-        return pages.form_post(http, action=request.redirect_uri, members=full)
+        return login.form_post(http, action=request.redirect_uri, members=full)
     if request.response_mode == "web_message":
-        return pages.web_message(
+        return login.web_message(
             http, target_origin=_target_origin(request, client), members=dict(members) | _state(request)
         )
     separator = "#"

@@ -1,0 +1,118 @@
+"""From a page's view to an HTTP answer, with the tenant's look and the visitor's language."""
+
+from typing import Any
+
+from freehold.domain.tenants.settings import SETTINGS
+from freehold.kernel.crypto.ids import new_token
+from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.errors import FreeholdError, TooManyRequests
+from freehold.kernel.http.refusals import MethodNotAllowed
+from freehold.kernel.http.request import Request
+from freehold.kernel.http.response import Response
+from freehold.kernel.locale import choose_language
+from freehold.login import pages, views
+from freehold.login.texts import LANGUAGES
+
+
+async def show(
+    request: Request,
+    view: pages.View,
+    *,
+    client_name: str = "",
+    redirect_uri: str = "",
+    ui_locales: str | None = None,
+) -> Response:
+    """The page for a view."""
+    context = await _context(request, client_name, redirect_uri, ui_locales)
+    return to_response(pages.render(view, context))
+
+
+def show_plainly(request: Request, view: pages.View, *, redirect_uri: str = "") -> Response:
+    """The page for a view where the tenant's look does not matter or must not be asked for."""
+    tenant: TenantScope | None = request.tenant
+    name = tenant.name if tenant is not None else "Freehold"
+    context = views.PageContext(
+        brand=views.Brand(name=name), nonce=new_token(18), language=_language(request, ["en"], None),
+        redirect_uri=redirect_uri,
+    )  # fmt: skip
+    return to_response(pages.render(view, context))
+
+
+def to_response(page: pages.Page) -> Response:
+    """A rendered page with exactly the headers it came with."""
+    headers = dict(page.headers)
+    policy = headers.pop("content-security-policy", "default-src 'none'")
+    content_type = headers.pop("content-type")
+    headers.pop("cache-control", None)
+    headers.pop("x-content-type-options", None)
+    framed = headers.pop("x-frame-options", None) is None
+    # The edge adds frame-ancestors itself, according to `framing`.
+    policy = policy.replace("; frame-ancestors 'none'", "")
+    return Response(
+        page.status,
+        page.body,
+        list(headers.items()),
+        content_type=content_type,
+        csp=policy,
+        framing="any" if framed else "none",
+    )
+
+
+def render_page_error(error: FreeholdError, request: Request) -> Response:
+    """An error on our own page, with the request id by which the operator finds the log lines."""
+    view: pages.View
+    if isinstance(error, MethodNotAllowed):
+        view = views.MethodNotAllowed()
+    elif isinstance(error, TooManyRequests):
+        view = views.TooManyRequests(retry_after_s=error.retry_after_s)
+    elif error.status == 503:
+        view = views.ServiceUnavailable()
+    elif error.status == 404 and error.code == "not_found":
+        view = views.PageNotFound()
+    else:
+        view = views.ErrorDetails(
+            error=error.code, description=error.message, tracking=request.request_id, status=error.status
+        )
+    return show_plainly(request, view)
+
+
+def form_post(request: Request, *, action: str, members: dict[str, str]) -> Response:
+    """OAuth 2.0 Form Post Response Mode."""
+    view = views.FormPost(redirect_uri=action, fields=tuple(members.items()))
+    return show_plainly(request, view, redirect_uri=action)
+
+
+def web_message(request: Request, *, target_origin: str, members: dict[str, Any]) -> Response:
+    """response_mode=web_message: a page that posts to the window that opened or framed it."""
+    return show_plainly(request, views.WebMessage(target_origin=target_origin, response=members))
+
+
+async def _context(request: Request, client_name: str, redirect_uri: str, ui_locales: str | None) -> views.PageContext:
+    tenant: TenantScope = request.tenant
+    settings: Any = await documents.cached_singleton(request.services.store, tenant, SETTINGS)
+    enabled = settings.enabled_locales if isinstance(settings.enabled_locales, list) else ["en"]
+    brand = views.Brand(
+        name=_text(settings.friendly_name) or tenant.name,
+        logo_url=_text(settings.picture_url),
+        support_url=_text(settings.support_url),
+    )
+    return views.PageContext(
+        brand=brand,
+        nonce=new_token(18),
+        language=_language(request, enabled, ui_locales),
+        client_name=client_name,
+        redirect_uri=redirect_uri,
+    )
+
+
+def _language(request: Request, enabled: list[str], ui_locales: str | None) -> str:
+    return choose_language(
+        ui_locales=ui_locales,
+        accept_language=request.headers.get("accept-language"),
+        enabled=enabled,
+        supported=LANGUAGES,
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,164 @@
+"""A visit: one request to the hosted pages, with the sign-in it belongs to.
+
+The sign-in is a row at the server (`domain.sessions.login_transactions`); the browser holds a reference in `state`. A
+visit is refused when the reference is over or belongs to another browser, and a submitted form when it was not made for
+this one. Steps read and change the payload; saving is compare-and-set, so a form sent twice advances once.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from freehold.domain.applications import CLIENTS, Client
+from freehold.domain.connections import CONNECTIONS
+from freehold.domain.sessions import Device, LoginTransaction, begin_login, find_login, save_login
+from freehold.domain.users import Database, find_database
+from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.errors import BadRequest
+from freehold.kernel.http.csrf import form_token, verify_form
+from freehold.kernel.http.parameters import Parameters
+from freehold.kernel.http.request import Request
+from freehold.kernel.http.response import Response, redirect
+from freehold.kernel.store import Store, Transaction
+from freehold.login import cookies, pages, views
+from freehold.login.answers import show
+
+OVER = "This sign-in is over or was begun in another browser. Go back to the application and sign in again."
+
+
+class SignInOver(BadRequest):
+    """There is no such sign-in for this browser."""
+
+    code = "invalid_request"
+
+    def __init__(self) -> None:
+        super().__init__(OVER)
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request of a sign-in under way."""
+
+    http: Request
+    transaction: LoginTransaction
+    reference: str
+    client: Client
+    secret: str
+    form: Parameters | None = None
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        store: Store = self.http.services.store
+        return store
+
+    @property
+    def tenant(self) -> TenantScope:
+        """The tenant."""
+        tenant: TenantScope = self.http.tenant
+        return tenant
+
+    @property
+    def authorize(self) -> dict[str, Any]:
+        """The authorization request, as the protocol stored it."""
+        request: dict[str, Any] = self.transaction.payload["authorize"]
+        return request
+
+    @property
+    def device(self) -> Device:
+        """Where the request comes from."""
+        return Device(ip=self.http.client_ip, user_agent=self.http.headers.get("user-agent", ""))
+
+    def field(self, name: str) -> str:
+        """A field of the submitted form, empty when it is missing."""
+        return (self.form.one(name) or "") if self.form is not None else ""
+
+    def url(self, path: str) -> str:
+        """The address of a page of this sign-in."""
+        return f"{path}?{urlencode({'state': self.reference})}"
+
+    def page_form(self, path: str) -> views.Form:
+        """A form that only this browser can submit."""
+        return views.Form(action=self.url(path), state=self.reference, csrf_token=form_token(self.secret))
+
+    async def show(self, view: pages.View) -> Response:
+        """A page of this sign-in."""
+        return await show(
+            self.http,
+            view,
+            client_name=self.client.name,
+            redirect_uri=str(self.authorize.get("redirect_uri", "")),
+            ui_locales=self.authorize.get("ui_locales"),
+        )
+
+    async def save(self, tx: Transaction, **changes: Any) -> None:
+        """Store the next state. Raises SignInOver when another request came first."""
+        payload = {**self.transaction.payload, **changes}
+        if not await save_login(tx, self.tenant, self.transaction, payload):
+            raise SignInOver
+
+    def resume(self) -> Response:
+        """Back to the protocol, which finishes the sign-in."""
+        return redirect(self.url("/authorize/resume"))
+
+    async def databases(self) -> list[Database]:
+        """The databases that the client's users sign in with, or the one that the request names."""
+        wanted = self.authorize.get("connection")
+        found = []
+        for connection in await documents.cached_all(self.store, self.tenant, CONNECTIONS):
+            if connection.strategy != "auth0" or (wanted and connection.name != wanted):
+                continue
+            if self.client.client_id in connection.enabled_clients:
+                database = await find_database(self.store, self.tenant, connection.name)
+                if database is not None:
+                    found.append(database)
+        return found
+
+
+async def visit(http: Request) -> Visit:
+    """The visit of a request. Raises SignInOver, or CrossSiteRequest for a form that is not this browser's."""
+    form = await http.form() if http.method == "POST" else None
+    reference = http.query.one("state") or (form.one("state") if form is not None else None)
+    transaction = await find_login(http.services.store, http.tenant, reference)
+    secret = cookies.visit_secret(http)
+    if reference is None or transaction is None or secret is None or not cookies.is_bound_to(http, transaction):
+        raise SignInOver
+    if form is not None:
+        verify_form(http, transaction=secret, token=form.one("csrf_token"))
+    client_id = str(transaction.payload["authorize"]["client_id"])
+    client = await documents.cached(http.services.store, http.tenant, CLIENTS, client_id)
+    if client is None:
+        raise SignInOver
+    return Visit(http, transaction, reference, client, secret, form)
+
+
+async def start(http: Request, *, request: dict[str, Any], client: Client, session: Any = None) -> Response:
+    """Begin a sign-in for an authorization request and send the browser to its first page.
+
+    With a session the user is known and only asked for consent.
+    """
+    path = "/u/login"
+    if request.get("screen_hint") == "signup":
+        path = "/u/signup"
+    elif request.get("screen_hint") == "reset-password":
+        path = "/u/reset-password/request"
+    response = redirect(path)
+    secret = cookies.ensure_visit(http, response)
+    payload: dict[str, Any] = {"authorize": request, "visit": cookies.binding(secret)}
+    if session is not None:
+        payload["session_id"] = session.id
+        path = "/authorize/resume"
+    reference = await begin_login(http.services.store, http.tenant, payload)
+    target = redirect(f"{path}?{urlencode({'state': reference})}")
+    target.headers += [header for header in response.headers if header[0] == "set-cookie"]
+    return target
+
+
+def begin(http: Request, transaction: LoginTransaction) -> Response:
+    """Back to the first page of a sign-in that is not finished."""
+    return redirect(f"/u/login?{urlencode({'state': http.query.one('state') or ''})}")
+
+
+def ask_consent(http: Request, transaction: LoginTransaction) -> Response:
+    """To the consent page of a sign-in."""
+    return redirect(f"/u/consent?{urlencode({'state': http.query.one('state') or ''})}")

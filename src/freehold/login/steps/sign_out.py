@@ -1,0 +1,47 @@
+"""Asking before a session ends, where the request does not prove that the application means this session."""
+
+from urllib.parse import urlencode
+
+from freehold.kernel.errors import BadRequest
+from freehold.kernel.http.csrf import form_token, verify_form
+from freehold.kernel.http.request import Request
+from freehold.kernel.http.response import Response
+from freehold.login import cookies, views
+from freehold.login.answers import show_plainly
+
+
+def ask_logout(request: Request, *, params: dict[str, str], user_name: str) -> Response:
+    """The page that asks; its form repeats the request with the answer."""
+    holder = Response()
+    secret = cookies.ensure_visit(request, holder)
+    kept = {name: value for name, value in params.items() if name not in {"csrf_token", "action", "state_form"}}
+    form = views.Form(
+        action=f"/oidc/logout?{urlencode(kept)}", state=kept.get("state", ""), csrf_token=form_token(secret)
+    )
+    response = show_plainly(request, views.Logout(form=form, user_name=user_name))
+    response.headers += [header for header in holder.headers if header[0] == "set-cookie"]
+    return response
+
+
+async def confirmed_logout(request: Request) -> bool | None:
+    """True or False once the visitor answered the page, None before. Raises CrossSiteRequest."""
+    if request.method != "POST":
+        return None
+    form = await request.form()
+    action = form.one("action")
+    if action is None:
+        return None
+    if action not in {"accept", "deny"}:
+        raise BadRequest("The form was not understood.")
+    verify_form(request, transaction=cookies.visit_secret(request), token=form.one("csrf_token"))
+    return action == "accept"
+
+
+def logged_out(request: Request) -> Response:
+    """The page after a session ended without a way back."""
+    return show_plainly(request, views.LoggedOut())
+
+
+def stayed(request: Request) -> Response:
+    """The page after somebody chose to stay signed in."""
+    return show_plainly(request, views.LogoutAborted())
