@@ -53,6 +53,13 @@ class TenantDirectory:
                 return tenant
         raise NotFound(f"There is no tenant called {name[:64]}.")
 
+    async def by_id(self, tenant_id: str) -> TenantScope:
+        """The tenant with this id. Raises NotFound."""
+        for tenant in await self.all():
+            if tenant.id == tenant_id:
+                return tenant
+        raise NotFound("There is no such tenant.")
+
     async def all(self) -> list[TenantScope]:
         """All tenants, ordered by name."""
         if self.store.cache_epoch(EVERY_TENANT) != self._epoch:
