@@ -2,6 +2,7 @@
 
 import asyncio
 import unicodedata
+from typing import Literal
 
 import bcrypt
 import pytest
@@ -26,6 +27,8 @@ from freehold.kernel.crypto.passwords import (
 from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.errors import TooManyRequests
 
+Form = Literal["NFC", "NFD"]
+
 QUICK = HashPolicy("bcrypt", cost=4)
 ARGON2 = HashPolicy("argon2id", memory_kib=64, passes=1)
 MD5 = parse_custom_hash({"algorithm": "md5", "hash": {"value": "00" * 16, "encoding": "hex"}})
@@ -44,7 +47,7 @@ class TestANewHash:
         assert hash_password("same", policy) != hash_password("same", policy)
 
     @pytest.mark.parametrize("form", ["NFC", "NFD"])
-    def test_is_the_same_for_a_password_typed_in_another_normal_form(self, policy: HashPolicy, form: str) -> None:
+    def test_is_the_same_for_a_password_typed_in_another_normal_form(self, policy: HashPolicy, form: Form) -> None:
         stored = hash_password(unicodedata.normalize(form, "pä́sswörd é"), policy)
 
         assert verify(stored, unicodedata.normalize("NFC", "pä́sswörd é"))
@@ -116,7 +119,12 @@ class TestNormalisation:
 
     def test_plain_ascii_is_hashed_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls = []
-        monkeypatch.setattr(passwords.bcrypt, "bcrypt_hash", lambda *given: calls.append(given) or "x" * 60)
+
+        def counted(password: bytes, _setting: str) -> str:
+            calls.append(password)
+            return "x" * 60
+
+        monkeypatch.setattr(passwords.bcrypt, "bcrypt_hash", counted)
         verify(DUMMY, "wrong")
 
         assert len(calls) == 1
@@ -241,7 +249,12 @@ class TestThePool:
     ) -> None:
         """So that the time of an answer does not tell which users were imported, or exist."""
         checked = []
-        monkeypatch.setattr(passwords, "verify", lambda stored, _password: checked.append(stored) or False)
+
+        def never(stored: str, _password: str) -> bool:
+            checked.append(stored)
+            return False
+
+        monkeypatch.setattr(passwords, "verify", never)
         pool = PasswordPool(1)
         await pool.verify(MD5, "wrong")
         await pool.verify("$2b$10$" + "a" * 53, "wrong")

@@ -62,7 +62,13 @@ Verify = Callable[..., dict[str, Any]]
 def verify(key: SigningKey) -> Verify:
     def verify_with(token: str, **expected: Any) -> dict[str, Any]:
         keys = {key.kid: key.public}
-        ours = {"keys": keys, "algorithms": RSA_ALGORITHMS, "issuer": ISSUER, "audience": API, "now": NOW}
+        ours: dict[str, Any] = {
+            "keys": keys,
+            "algorithms": RSA_ALGORITHMS,
+            "issuer": ISSUER,
+            "audience": API,
+            "now": NOW,
+        }
         return verify_jwt(token, **(ours | expected))
 
     return verify_with

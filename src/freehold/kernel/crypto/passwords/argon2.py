@@ -1,10 +1,10 @@
-"""Argon2 (RFC 9106) as the PHC string everyone writes: `$argon2id$v=19$m=65536,t=2,p=1$` + salt + `$` + hash."""
+"""Argon2 (RFC 9106) as the PHC string everyone writes: `$argon2id$v=19$m=65536,t=2,p=1$` + salt + `$` + hash.
+
+The library is imported at first use: most installations never see such a hash, and it would slow every start.
+"""
 
 import os
 import re
-
-from argon2.exceptions import VerifyMismatchError
-from argon2.low_level import ARGON2_VERSION, Type, hash_secret, verify_secret
 
 from freehold.kernel.crypto.passwords.scheme import (
     BadHash,
@@ -29,11 +29,12 @@ _FORM = re.compile(
     r"\$argon2(?P<type>id|i|d)(?:\$v=(?P<v>16|19))?\$m=(?P<m>[0-9]{1,10}),t=(?P<t>[0-9]{1,10}),p=(?P<p>[0-9]{1,8})"
     r"\$(?P<salt>[A-Za-z0-9+/]+)\$(?P<hash>[A-Za-z0-9+/]+)"
 )
-_TYPES = {"id": Type.ID, "i": Type.I, "d": Type.D}
 
 
 def hash_argon2id(password: bytes, *, memory_kib: int, passes: int) -> str:
     """A new hash with a random salt. One lane: more would start threads beside the pool's."""
+    from argon2.low_level import ARGON2_VERSION, Type, hash_secret
+
     raw = hash_secret(password, os.urandom(16), passes, memory_kib, 1, 32, Type.ID, ARGON2_VERSION)
     return raw.decode("ascii")
 
@@ -67,8 +68,12 @@ def _parse(custom: CustomHash) -> Imported:
 
 
 def _verify(stored: str, password: bytes) -> bool:
+    from argon2.exceptions import VerifyMismatchError
+    from argon2.low_level import Type, verify_secret
+
+    kind = {"id": Type.ID, "i": Type.I, "d": Type.D}[_match(stored)["type"]]
     try:
-        return verify_secret(stored.encode("ascii"), password, _TYPES[_match(stored)["type"]])
+        return verify_secret(stored.encode("ascii"), password, kind)
     except VerifyMismatchError:
         return False
 

@@ -8,8 +8,6 @@ import hashlib
 import hmac
 from functools import lru_cache
 
-from Crypto.Hash import MD4, RIPEMD160
-
 from freehold.kernel.crypto.passwords import openssl_legacy
 from freehold.kernel.errors import Unavailable
 
@@ -28,7 +26,6 @@ _SIZES = {
 }
 DIGESTS = frozenset(_SIZES)
 _IN_HASHLIB = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512"})
-_IN_PYCRYPTODOME = {"md4": MD4, "ripemd160": RIPEMD160}
 
 
 class DigestMissing(Unavailable):
@@ -49,8 +46,8 @@ def digest(name: str, data: bytes) -> bytes:
     legacy = _legacy_with(name)
     if legacy is not None:
         return legacy.digest(name.upper(), data)
-    if name in _IN_PYCRYPTODOME:
-        return bytes(_IN_PYCRYPTODOME[name].new(data).digest())
+    if name in ("md4", "ripemd160"):
+        return _pycryptodome_digest(name, data)
     raise DigestMissing(f"{name} is not in this machine's OpenSSL, or its legacy provider is not installed")
 
 
@@ -72,6 +69,13 @@ def derived_key(name: str, password: bytes, salt: bytes, *, iterations: int, len
     if legacy is None:  # the loop in Python would take half a minute, and the GIL with it
         raise DigestMissing(f"{name} is not in this machine's OpenSSL, or its legacy provider is not installed")
     return legacy.pbkdf2(name.upper(), password, salt, iterations=iterations, length=length)
+
+
+def _pycryptodome_digest(name: str, data: bytes) -> bytes:
+    from Crypto.Hash import MD4, RIPEMD160  # takes 80 ms to import, and is rarely needed
+
+    module = MD4 if name == "md4" else RIPEMD160
+    return bytes(module.new(data).digest())
 
 
 def _legacy_with(name: str) -> openssl_legacy.LegacyDigests | None:
