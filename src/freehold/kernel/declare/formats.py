@@ -63,6 +63,11 @@ def is_url(text: str) -> bool:
     return text != "" and is_absolute_uri_or_empty(text)
 
 
+def is_host_name(text: str) -> bool:
+    """A host's name without scheme, port or path."""
+    return 0 < len(text) <= 253 and ":" not in text and "[" not in text and _is_host(text, wildcard=False)
+
+
 def is_email_or_empty(text: str) -> bool:
     """Empty, or something of the form of an e-mail address."""
     return text == "" or _EMAIL.fullmatch(text) is not None
