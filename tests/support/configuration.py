@@ -42,11 +42,7 @@ USERS = Collection(
 )
 PEOPLE = Package(
     name="users",
-    declarations=(
-        USERS,
-        VaultKind(name="write_only_secrets", description="-"),
-        VaultKind(name="private_keys", description="-"),
-    ),
+    declarations=(USERS, VaultKind(name="private_keys", description="-")),
 )
 SETTINGS = Package(name="settings", declarations=(TENANT_SETTINGS,))
 REGISTRY = Registry(

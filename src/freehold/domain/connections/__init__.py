@@ -2,6 +2,7 @@
 
 from freehold.domain.applications import CLIENTS, DEFAULT_CLIENT
 from freehold.domain.connections import connections, keys
+from freehold.domain.connections.configuration import WRITE_ONLY_SECRETS
 from freehold.domain.connections.connections import CONNECTIONS
 from freehold.domain.connections.documents import Connection
 from freehold.domain.connections.keys import CONNECTION_KEYS
@@ -30,12 +31,12 @@ async def bootstrap(tx: Transaction, tenant: TenantScope) -> None:
 
 PACKAGE = Package(
     name="connections",
-    declarations=(CONNECTIONS, CONNECTION_CLIENTS, CONNECTION_KEYS),
+    declarations=(CONNECTIONS, CONNECTION_CLIENTS, CONNECTION_KEYS, WRITE_ONLY_SECRETS),
     operations=connections.OPERATIONS + keys.OPERATIONS,
     bootstrap=bootstrap,
 )
 
 __all__ = [
     "CONNECTIONS", "CONNECTION_CLIENTS", "CONNECTION_KEYS", "DATABASE", "DEFAULT_CONNECTION", "PACKAGE", "Connection",
-    "PasswordPolicy", "broken_rules", "password_policy",
+    "WRITE_ONLY_SECRETS", "PasswordPolicy", "broken_rules", "password_policy",
 ]  # fmt: skip

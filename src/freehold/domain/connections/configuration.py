@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from freehold.kernel import vault
-from freehold.kernel.declare import Change, TenantScope
+from freehold.kernel.declare import Change, TenantScope, VaultKind
 from freehold.kernel.store import Reader
 
-KIND = "write_only_secrets"
+WRITE_ONLY_SECRETS = VaultKind(
+    name="write_only_secrets",
+    description="Values that administrators give and that only the program uses: of scripts, actions and providers.",
+)
+KIND = WRITE_ONLY_SECRETS.name
 _PREFIX = "configuration."
 
 

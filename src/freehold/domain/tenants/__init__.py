@@ -1,8 +1,9 @@
 """The tenants of this server: how they are found, made, emptied, moved to another domain, and their settings."""
 
+from freehold.domain.tenants.settings import TENANT_SETTINGS, TenantSettings
 from freehold.domain.tenants.tables import DATA_KEYS, TENANTS
 from freehold.kernel.declare import Package
 
-PACKAGE = Package(name="tenants", declarations=(TENANTS, DATA_KEYS))
+PACKAGE = Package(name="tenants", declarations=(TENANTS, DATA_KEYS, TENANT_SETTINGS))
 
-__all__ = ["PACKAGE"]
+__all__ = ["PACKAGE", "TENANT_SETTINGS", "TenantSettings"]
