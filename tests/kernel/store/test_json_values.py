@@ -1,6 +1,7 @@
 """The dialect words of searches, `json_values` and `wildcard`, give the same answers on both databases."""
 
 import json
+from typing import Any
 
 import pytest
 
