@@ -94,7 +94,7 @@ def configure(*, log_format: Format = "auto", level: Level = "info", stream: Tex
     target = stream or sys.stderr
     _sink.console = log_format == "console" or (log_format == "auto" and target.isatty())
     root = logging.getLogger()
-    root.handlers = [_LibraryHandler()]
+    root.handlers = [LibraryHandler()]
     root.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are one per malformed request
 
@@ -203,7 +203,7 @@ def _plain(value: Any, depth: int) -> Any:
     return f"<{type(value).__name__}>"
 
 
-class _LibraryHandler(logging.Handler):
+class LibraryHandler(logging.Handler):
     """Hands the records of other libraries to our own writer."""
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -177,7 +177,7 @@ class Metrics:
                     before = rows.get(tuple(labels))
                     rows[tuple(labels)] = [a + b for a, b in zip(before, row, strict=True)] if before else list(row)
             distribution = HistogramMetricFamily(name, histogram.help_text, labels=histogram.labels)
-            bounds = [*(f"{bound:g}" for bound in histogram.buckets), "+Inf"]
+            bounds = [*(repr(bound) for bound in histogram.buckets), "+Inf"]
             for labels, row in sorted(rows.items()):
                 running = [sum(row[: index + 1]) for index in range(len(bounds))]
                 distribution.add_metric(labels, list(zip(bounds, running, strict=True)), row[-1])

@@ -22,7 +22,7 @@ from freehold.kernel.errors import FreeholdError
 from freehold.kernel.http import Edge, Request, Response, Router, stream
 from freehold.kernel.http import json as json_response
 from freehold.kernel.http import protocol as protocol_module
-from freehold.kernel.http.server import CannotServe, bind, serving
+from freehold.kernel.http.server import CannotServe, Tls, bind, serving
 from tests.support.asgi import Reply
 
 PROGRAM = Path(__file__).with_name("serving_program.py")
@@ -444,48 +444,12 @@ def test_a_worker_that_cannot_start_ends_the_program_with_its_reason() -> None:
     assert "A worker process could not start" in errors
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for localhost; the key lies beside it."""
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return folder / "cert.pem"
-
-
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
-def test_tls_is_1_2_or_newer_with_forward_secrecy(held: Held, certificate: Path) -> None:
-    from freehold.kernel.http.server import Tls
-
-    tls = Tls(certificate, certificate.with_name("key.pem"))
+def test_tls_is_1_2_or_newer_with_forward_secrecy(held: Held, tls: Tls) -> None:
     with serving(build(held), bind("localhost", 0), tls=tls) as port:
 
         def handshake(version: ssl.TLSVersion, ciphers: str = "ALL:@SECLEVEL=0") -> tuple[str, str]:
-            context = ssl.create_default_context(cafile=str(certificate))
+            context = ssl.create_default_context(cafile=tls.certificate)
             context.set_ciphers(ciphers)
             context.minimum_version = context.maximum_version = version
             with (
@@ -508,7 +472,7 @@ def test_tls_is_1_2_or_newer_with_forward_secrecy(held: Held, certificate: Path)
             with pytest.raises((ssl.SSLError, OSError)):
                 handshake(ssl.TLSVersion.TLSv1_2, weak)
 
-        context = ssl.create_default_context(cafile=str(certificate))
+        context = ssl.create_default_context(cafile=tls.certificate)
         with httpx.Client(verify=context) as client:
             assert client.get(f"https://localhost:{port}/echo/1").status_code == 200
 
