@@ -7,6 +7,7 @@ server that the test may have started there.
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
@@ -15,19 +16,27 @@ from tests.support.programs import MARKERS, find_chromium, find_node
 
 
 @pytest.fixture
-async def browser(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Browser]:
+async def browser() -> AsyncIterator[Browser]:
     """Start a browser; `page` is what most tests want."""
+    async with started_browser() as started:
+        yield started
+
+
+@asynccontextmanager
+async def started_browser() -> AsyncIterator[Browser]:
+    """Start a browser, or skip the test: for fixtures that share one among the tests of a module."""
     chromium = find_chromium()
     if chromium is None:
         pytest.skip(MARKERS["browser"].missing)
-    if node := find_node():  # Playwright's own copy wants a library that a bare Debian does not have
-        monkeypatch.setenv("PLAYWRIGHT_NODEJS_PATH", str(node))
     # Chromium's own sandbox refuses to run as root, and containers seldom have the shared memory it wants.
     arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=chromium, args=arguments)
-        yield started
-        await started.close()
+    with pytest.MonkeyPatch.context() as environment:
+        if node := find_node():  # Playwright's own copy wants a library that a bare Debian does not have
+            environment.setenv("PLAYWRIGHT_NODEJS_PATH", str(node))
+        async with async_playwright() as playwright:
+            started = await playwright.chromium.launch(executable_path=chromium, args=arguments)
+            yield started
+            await started.close()
 
 
 @pytest.fixture
