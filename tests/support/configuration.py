@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pytest
 
 from freehold.domain import access, applications, connections
-from freehold.domain.tenants.settings import TENANT_SETTINGS
+from freehold.domain.tenants.settings import SETTINGS
 from freehold.kernel import vault
 from freehold.kernel.clock import FakeClock
 from freehold.kernel.crypto.sealing import Sealer
@@ -44,9 +44,9 @@ PEOPLE = Package(
     name="users",
     declarations=(USERS, VaultKind(name="private_keys", description="-")),
 )
-SETTINGS = Package(name="settings", declarations=(TENANT_SETTINGS,))
+SETTINGS_PACKAGE = Package(name="settings", declarations=(SETTINGS,))
 REGISTRY = Registry(
-    (access.PACKAGE, applications.PACKAGE, connections.PACKAGE, SETTINGS, PEOPLE),
+    (access.PACKAGE, applications.PACKAGE, connections.PACKAGE, SETTINGS_PACKAGE, PEOPLE),
     own_tables=(vault.VAULT_TABLE,),
 )
 

@@ -41,7 +41,7 @@ async def prepare(change: Change) -> None:
         client.token_endpoint_auth_method = UNSET
     nulls.clear(client)
     if change.previous is None:
-        defaults.fill_new(client)
+        defaults.fill_new(client, change.given)
         if client.client_secret is UNSET:
             client.client_secret = new_client_secret()
         change.answer["encrypted"] = True

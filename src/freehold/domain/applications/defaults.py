@@ -1,5 +1,8 @@
 """What an application has that nobody gave it, as recorded."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec import UNSET
 
 from freehold.domain.applications.documents import (
@@ -11,7 +14,8 @@ from freehold.domain.applications.documents import (
     RefreshTokenConfiguration,
 )
 
-ALL_GRANTS = ("authorization_code", "implicit", "refresh_token", "client_credentials")
+ALL_GRANTS: tuple[str, ...] = ("authorization_code", "implicit", "refresh_token", "client_credentials")
+EXPRESS_GRANTS = ("authorization_code", "client_credentials")
 PUBLIC_GRANTS = ("authorization_code", "implicit", "refresh_token")
 ID_TOKEN_LIFETIME_S = 36_000
 REFRESH_TOKEN_LIFETIME_S = 2_592_000
@@ -19,17 +23,21 @@ REFRESH_TOKEN_IDLE_LIFETIME_S = 1_296_000
 OIN_CALLBACK = "https://system-admin.okta.com/admin/app/generic/oauth20redirect"
 
 
-def fill_new(client: Client) -> None:
-    """Give a new application what depends on its kind."""
+def fill_new(client: Client, given: Mapping[str, Any]) -> None:
+    """Give a new application what depends on its kind; `given` tells an empty list of grants from none."""
+    if client.app_type in {"native", "spa"} and "token_endpoint_auth_method" not in given:
+        client.token_endpoint_auth_method = "none"  # noqa: S105 - a method's name
+    grants = PUBLIC_GRANTS if is_public(client) else ALL_GRANTS
     if client.app_type == "express_configuration":
         _fill_express(client)
+        grants = EXPRESS_GRANTS
     elif client.app_type == "resource_server":
         client.oidc_conformant = True
-        client.grant_types = list(given) if (given := client.grant_types) is not UNSET else []
+        grants = ()
         if client.jwt_configuration is UNSET:
             client.jwt_configuration = JwtConfiguration(alg="RS256")
-    if client.grant_types is UNSET:
-        client.grant_types = list(PUBLIC_GRANTS if is_public(client) else ALL_GRANTS)
+    if "grant_types" not in given:
+        client.grant_types = list(grants)
     if client.jwt_configuration is UNSET:
         client.jwt_configuration = JwtConfiguration(lifetime_in_seconds=ID_TOKEN_LIFETIME_S)
     if client.async_approval_notification_channels is UNSET:
@@ -64,10 +72,6 @@ def fill_parts(client: Client) -> None:
 
 def is_public(client: Client) -> bool:
     """Whether the application cannot keep a secret (RFC 6749 section 2.1)."""
-    if client.client_authentication_methods:
-        return False
-    if client.token_endpoint_auth_method in {UNSET, None}:
-        return client.app_type in {"native", "spa"}
     return client.token_endpoint_auth_method == "none"  # noqa: S105 - a method's name
 
 
@@ -77,8 +81,6 @@ def _fill_express(client: Client) -> None:
         client.callbacks = [OIN_CALLBACK]
     if client.jwt_configuration is UNSET:
         client.jwt_configuration = JwtConfiguration(alg="RS256")
-    if client.grant_types is UNSET:
-        client.grant_types = ["authorization_code", "client_credentials"]
     if client.organization_usage is UNSET:
         client.organization_usage = "require"
     if client.organization_require_behavior is UNSET:

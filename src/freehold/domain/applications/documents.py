@@ -297,7 +297,7 @@ class Client(Document):
     web_origins: list[str] | UnsetType = UNSET
     client_aliases: Strings | UnsetType = UNSET
     allowed_clients: Strings | UnsetType = UNSET
-    grant_types: Strings | UnsetType = UNSET
+    grant_types: Strings = []
     token_endpoint_auth_method: Literal["none", "client_secret_post", "client_secret_basic"] | UnsetType | None = UNSET
     client_authentication_methods: AuthenticationMethods | UnsetType | None = UNSET
     signed_request_object: SignedRequestObject | UnsetType = UNSET

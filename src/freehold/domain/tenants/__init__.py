@@ -1,9 +1,9 @@
 """The tenants of this server: how they are found, made, emptied, moved to another domain, and their settings."""
 
-from freehold.domain.tenants.settings import TENANT_SETTINGS, TenantSettings
+from freehold.domain.tenants.settings import SETTINGS, TenantSettings
 from freehold.domain.tenants.tables import DATA_KEYS, TENANTS
 from freehold.kernel.declare import Package
 
-PACKAGE = Package(name="tenants", declarations=(TENANTS, DATA_KEYS, TENANT_SETTINGS))
+PACKAGE = Package(name="tenants", declarations=(TENANTS, DATA_KEYS, SETTINGS))
 
-__all__ = ["PACKAGE", "TENANT_SETTINGS", "TenantSettings"]
+__all__ = ["PACKAGE", "SETTINGS", "TenantSettings"]

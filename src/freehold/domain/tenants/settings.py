@@ -263,7 +263,7 @@ def _check_urls(settings: TenantSettings, given: Any) -> None:
         check_format("absolute-uri-or-empty", settings.error_page.url, "error_page.url")
 
 
-TENANT_SETTINGS = Singleton(
+SETTINGS = Singleton(
     document=TenantSettings,
     path="tenants/settings",
     scopes=Scopes(("read:tenant_settings",), (), ("update:tenant_settings",)),
