@@ -123,7 +123,8 @@ class Values:
 class UniqueViolation(Conflict):
     """A row with this unique value exists. `index`, `table` and `columns` are named alike on both databases.
 
-    The primary key's index is `<table>_pkey`; `columns` leaves expressions out.
+    The primary key's index is `<table>_pkey`; `columns` leaves expressions out. For a row that breaks several indexes
+    the databases may name different ones.
     """
 
     def __init__(self, *, index: str, table: str, columns: tuple[str, ...]) -> None:

@@ -193,7 +193,7 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
 
     def __init__(self, store: PostgresqlStore, limit_s: float | None) -> None:
         self._store = store
-        self._limit = asyncio.timeout(limit_s)
+        self._limit_s = limit_s
         self._callbacks: list[Callable[[], None]] = []
         self._touched: set[str] = set()
         self._failure: Exception | None = None
@@ -212,7 +212,7 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
             await self._store._release(self._connection)
             raise
         self._store._inside.add(self._task)
-        await self._limit.__aenter__()
+        self._limit = await asyncio.timeout(self._limit_s).__aenter__()
         return self
 
     async def __aexit__(

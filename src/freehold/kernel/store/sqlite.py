@@ -272,7 +272,7 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
 
     def __init__(self, store: SqliteStore, limit_s: float | None) -> None:
         self._store = store
-        self._limit = asyncio.timeout(limit_s)
+        self._limit_s = limit_s
         self._callbacks: list[Callable[[], None]] = []
         self._touched: set[str] = set()
         self._failure: Exception | None = None
@@ -288,7 +288,7 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
         except BaseException:
             store._leave()
             raise
-        await self._limit.__aenter__()
+        self._limit = await asyncio.timeout(self._limit_s).__aenter__()
         return self
 
     async def __aexit__(

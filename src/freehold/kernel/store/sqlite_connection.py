@@ -52,7 +52,9 @@ def prepare_file(path: Path) -> None:
         raise InsecureFile(f"The database {path} is open to other users of this machine; run: chmod 600 {path}")
 
 
-def open_writer(path: Path, *, durable: bool = True, cache_kib: int = WRITER_CACHE_KIB) -> sqlite3.Connection:
+def open_writer(
+    path: Path, *, durable: bool = True, cache_kib: int = WRITER_CACHE_KIB, checkpoint_pages: int = 1000
+) -> sqlite3.Connection:
     """A connection that writes; it never waits for a lock, its user does."""
     connection = _connect(path, timeout_s=0)
     # Turning the log on and recovering it take locks for a moment; only here may SQLite itself wait.
@@ -61,6 +63,7 @@ def open_writer(path: Path, *, durable: bool = True, cache_kib: int = WRITER_CAC
     connection.execute(f"pragma synchronous = {'full' if durable else 'off'}")
     connection.execute("pragma busy_timeout = 0")
     connection.execute(f"pragma cache_size = -{cache_kib}")
+    connection.execute(f"pragma wal_autocheckpoint = {checkpoint_pages}")
     connection.execute(f"pragma journal_size_limit = {LOG_LIMIT_BYTES}")
     return connection
 
