@@ -6,10 +6,21 @@ import msgspec
 
 from freehold.domain.sessions.refresh_tokens import RefreshToken, refresh_tokens_of, revoke_refresh_token
 from freehold.kernel.crypto.ids import new_id
-from freehold.kernel.declare import Collection, Document, Indexed, Length, Operation, Scopes, ServerSet, documents
+from freehold.kernel.declare import (
+    Collection,
+    Document,
+    Indexed,
+    Length,
+    Operation,
+    Scopes,
+    ServerSet,
+    TenantScope,
+    documents,
+)
 from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.fields import Fields
 from freehold.kernel.errors import BadRequest, Conflict
+from freehold.kernel.store import Transaction
 
 
 class DeviceCredential(Document, kw_only=True):
@@ -92,6 +103,12 @@ async def delete_credential(call: Call) -> None:
     id_ = call.params["id"]
     if not await documents.delete(call.tx, call.tenant, DEVICE_CREDENTIALS, id_, actor=call.actor):
         await revoke_refresh_token(call.tx, call.tenant, id_.removeprefix("dcr_"))
+
+
+async def forget_user(tx: Transaction, tenant: TenantScope, user_id: str) -> None:
+    """Remove the public keys of a user who goes."""
+    for record in await documents.select(tx, tenant, DEVICE_CREDENTIALS, user_id=user_id):
+        await documents.delete(tx, tenant, DEVICE_CREDENTIALS, record.id)
 
 
 def _of_token(token: RefreshToken) -> dict[str, Any]:

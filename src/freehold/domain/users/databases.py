@@ -1,0 +1,99 @@
+"""A connection as the rules about users see it: which identifiers it takes and what its passwords must be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from freehold.domain.users.documents import DATABASE
+from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.errors import BadRequest
+from freehold.kernel.store import Store
+
+PASSWORDLESS = frozenset({"email", "sms"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """A connection that keeps users: a database, or a passwordless one."""
+
+    id: str
+    name: str
+    strategy: str
+    options: Mapping[str, Any]
+
+    @property
+    def provider(self) -> str:
+        """The first part of its users' ids."""
+        return self.strategy
+
+    @property
+    def has_passwords(self) -> bool:
+        """Whether its users sign in with a password."""
+        return self.strategy == DATABASE
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether scripts of the tenant keep the users elsewhere."""
+        return bool(self.options.get("enabledDatabaseCustomization"))
+
+    @property
+    def takes_username(self) -> bool:
+        """Whether its users have user names."""
+        return bool(self.options.get("requires_username")) or self._attribute("username")
+
+    @property
+    def takes_phone_number(self) -> bool:
+        """Whether its users sign in with phone numbers."""
+        return self.strategy == "sms" or self._attribute("phone_number")
+
+    @property
+    def takes_email(self) -> bool:
+        """Whether its users sign in with addresses; they do unless attributes say otherwise."""
+        attributes = self.options.get("attributes")
+        return self.strategy != "sms" and (not attributes or self._attribute("email") or "email" not in attributes)
+
+    @property
+    def username_bounds(self) -> tuple[int, int]:
+        """The least and greatest length of a user name."""
+        attributes = self.options.get("attributes") or {}
+        validation = (attributes.get("username") or {}).get("validation") or {}
+        if validation:
+            return int(validation.get("min_length") or 1), int(validation.get("max_length") or 128)
+        legacy = (self.options.get("validation") or {}).get("username") or {}
+        return int(legacy.get("min") or 1), int(legacy.get("max") or 128)
+
+    def _attribute(self, name: str) -> bool:
+        attribute = (self.options.get("attributes") or {}).get(name) or {}
+        return bool((attribute.get("identifier") or {}).get("active"))
+
+
+async def find_database(store: Store, tenant: TenantScope, name: str) -> Database | None:
+    """The connection of this name, whatever its strategy, or None."""
+    connection: Any = await documents.cached_by(store, tenant, tenant.registry.collection("connections"), name=name)
+    return None if connection is None else _view(connection)
+
+
+async def find_database_by_id(store: Store, tenant: TenantScope, id_: str) -> Database | None:
+    """The connection with this id, or None."""
+    connection: Any = await documents.cached(store, tenant, tenant.registry.collection("connections"), id_)
+    return None if connection is None else _view(connection)
+
+
+async def get_database(store: Store, tenant: TenantScope, name: str) -> Database:
+    """The connection of this name, if users can be made in it. Raises BadRequest in Auth0's words."""
+    database = await find_database(store, tenant, name)
+    if database is None:
+        raise BadRequest("Connection does not exist.", code="inexistent_connection")
+    if database.strategy != DATABASE and database.strategy not in PASSWORDLESS:
+        raise BadRequest(
+            "Connection does not support user creation through the API. "
+            "It must either be a database or passwordless connection.",
+            code="operation_not_supported",
+        )
+    return database
+
+
+def _view(connection: Any) -> Database:
+    return Database(
+        id=connection.id, name=connection.name, strategy=connection.strategy, options=connection.options or {}
+    )
