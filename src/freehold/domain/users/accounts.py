@@ -38,6 +38,15 @@ from freehold.kernel.errors import BadRequest, Conflict
 from freehold.kernel.store import Reader, Transaction
 
 IDENTIFIERS = ("email", "username", "phone_number")
+_OWNER = {
+    kind: f"select id from users where tenant_id = :tenant_id and ix_{kind} = :value and ix_realm = :realm"  # noqa: S608 - kinds above
+    for kind in IDENTIFIERS
+}
+_LINKED_OWNER = {
+    kind: "select user_id from linked_identities where tenant_id = :tenant_id "  # noqa: S608 - kinds above
+    f"and {kind} = :value and realm = :realm"
+    for kind in IDENTIFIERS
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,21 +199,15 @@ async def check_free(
     Otherwise a user name that reads like someone's address could be taken to sign in, or to keep someone out.
     Raises Conflict.
     """
-    for column, value in _collisions(values):
-        found = await tx.one(
-            f"select id from users where tenant_id = :tenant_id and ix_{column} = :value and ix_realm = :realm",  # noqa: S608
-            tenant_id=tenant.id, value=value, realm=realm,
-        ) or await tx.one(
-            f"select user_id from linked_identities where tenant_id = :tenant_id and {column} = :value "  # noqa: S608
-            "and realm = :realm",
-            tenant_id=tenant.id, value=value, realm=realm,
-        )  # fmt: skip
+    for kind, value in _collisions(values):
+        params = {"tenant_id": tenant.id, "value": value, "realm": realm}
+        found = await tx.one(_OWNER[kind], **params) or await tx.one(_LINKED_OWNER[kind], **params)
         if found is not None and found[0] != besides:
             raise Conflict(USERS.conflict.message, code=USERS.conflict.code or "")
 
 
 def _collisions(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Columns and the canonical values that must not be there yet."""
+    """Kinds of identifiers and the canonical values that must not be there yet."""
     email, username, phone = (values.get(name) for name in IDENTIFIERS)
     wanted = []
     if email:

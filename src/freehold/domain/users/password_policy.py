@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from freehold.domain.users.common_passwords import COMMON_PASSWORDS
 from freehold.domain.users.databases import Database
+from freehold.domain.users.password_dictionary import COMMON_PASSWORDS
 from freehold.kernel.crypto.passwords import check_password_length
 from freehold.kernel.errors import BadRequest
 

@@ -27,11 +27,11 @@ from freehold.kernel.store import Reader, Transaction
 
 _COLUMNS = {"email": "ix_email", "username": "ix_username", "phone_number": "ix_phone_number"}
 _FIND = {
-    kind: f"select id, document from users where tenant_id = :tenant_id and {column} = :value and ix_realm = :realm"  # noqa: S608
+    kind: f"select id, document from users where tenant_id = :tenant_id and {column} = :value and ix_realm = :realm"  # noqa: S608 - columns above
     for kind, column in _COLUMNS.items()
 }
 _FIND_LINKED = {
-    kind: "select u.document, l.identity from linked_identities l join users u on u.tenant_id = l.tenant_id "  # noqa: S608
+    kind: "select u.document, l.identity from linked_identities l join users u on u.tenant_id = l.tenant_id "  # noqa: S608 - columns above
     f"and u.id = l.user_id where l.tenant_id = :tenant_id and l.{kind} = :value and l.realm = :realm"
     for kind in _COLUMNS
 }

@@ -6,7 +6,7 @@ are secret, sealed or computed and where, and the table with its indexes. Reflec
 
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin
@@ -39,7 +39,7 @@ class IndexedField:
     extract: Callable[[Any], str | None] | None = None
     index: bool = True
 
-    def value(self, document: dict[str, Any]) -> str | None:
+    def value(self, document: Mapping[str, Any]) -> str | None:
         """What the column holds for a document."""
         if self.extract is not None:
             return self.extract(document.get(self.source))

@@ -1,0 +1,48 @@
+"""Users: profiles, identities, passwords, and what protocols do with them."""
+
+from freehold.domain.users.accounts import PreparedPassword, create_user, delete_user, prepare_password, set_password
+from freehold.domain.users.credentials import Verification
+from freehold.domain.users.databases import Database, find_database, find_database_by_id, get_database
+from freehold.domain.users.documents import MFA_SECRETS, PASSWORD_HASHES, USERS, User
+from freehold.domain.users.linked import LINKED_IDENTITIES
+from freehold.domain.users.password_policy import PasswordRefused
+from freehold.domain.users.profiles import Profile, claims_for, find_profile
+from freehold.domain.users.sign_in import (
+    SignIn,
+    find_for_login,
+    record_login,
+    record_return,
+    sign_up,
+    verify_password,
+)
+from freehold.kernel.declare import Package
+
+PACKAGE = Package(name="users", declarations=(USERS, LINKED_IDENTITIES, PASSWORD_HASHES, MFA_SECRETS))
+
+__all__ = [
+    "MFA_SECRETS",
+    "PACKAGE",
+    "PASSWORD_HASHES",
+    "USERS",
+    "Database",
+    "PasswordRefused",
+    "PreparedPassword",
+    "Profile",
+    "SignIn",
+    "User",
+    "Verification",
+    "claims_for",
+    "create_user",
+    "delete_user",
+    "find_database",
+    "find_database_by_id",
+    "find_for_login",
+    "find_profile",
+    "get_database",
+    "prepare_password",
+    "record_login",
+    "record_return",
+    "set_password",
+    "sign_up",
+    "verify_password",
+]
