@@ -7,6 +7,7 @@ from freehold.domain.access.documents import ClientGrant
 from freehold.domain.access.resource_servers import RESOURCE_SERVERS, scope_values
 from freehold.kernel.crypto.ids import new_id
 from freehold.kernel.declare import Change, Collection, Filter, Scopes, TenantScope, Text, documents, nulls
+from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.validation import InvalidBody
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.store import Reader
@@ -36,14 +37,26 @@ async def check(change: Change) -> None:
             raise InvalidBody("Payload validation error: 'scope and allow_all_scopes exclude each other'.")
     if not wanted <= known:
         raise InvalidBody("Payload validation error: 'Scope must be a subset of resource server scopes'.")
+    if change.previous is not None and change.previous.is_system is True and change.actor.kind != "system":
+        raise BadRequest("System client grants cannot be modified.", code="operation_not_supported")
     before = set(change.previous.scope or ()) if change.previous else set()
     check_may_grant(change.actor, change.tenant, grant.audience, wanted - before)
-    if change.previous is None and change.actor.kind != "system" and grant.client_id is not UNSET:
+    if change.previous is None and grant.is_system is not True and grant.client_id is not UNSET:
         clients = change.tenant.registry.collection("clients")
         record = await documents.read(change.tx, change.tenant, clients, grant.client_id)
         app_type = record.document.get("app_type") if record else None
         if app_type == "express_configuration":
             raise BadRequest(f"Client of type {app_type} cannot be used", code="validation_error")
+
+
+async def delete_grant(call: Call) -> None:
+    """DELETE client-grants/{id}: those that came with their client go only with it."""
+    grant = await documents.find(call.tx, call.tenant, CLIENT_GRANTS, call.params["id"])
+    if grant is None:
+        return
+    if grant.is_system is True:
+        raise BadRequest("System client grants cannot be deleted.", code="operation_not_supported")
+    await documents.delete(call.tx, call.tenant, CLIENT_GRANTS, grant.id, actor=call.actor)
 
 
 async def granted_scopes(
@@ -78,6 +91,7 @@ CLIENT_GRANTS: Collection[ClientGrant] = Collection(
     conflict=Text("The client has a grant for this API already.", "client_grant_conflict"),
     prepare=prepare,
     check=check,
+    overrides={"delete": delete_grant},
     audit="client grant",
 )
 

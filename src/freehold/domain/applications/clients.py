@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from freehold.domain.access import RESOURCE_SERVERS
+from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS
 from freehold.domain.applications import credentials, defaults
 from freehold.domain.applications.documents import Client
 from freehold.kernel.crypto.ids import new_client_id, new_client_secret
@@ -18,6 +18,15 @@ from freehold.kernel.errors import BadRequest, Forbidden
 UPDATES_SECRETS = ("update:client_keys", "update:client_credentials")
 MAX_METADATA = 10
 LONGEST_METADATA = 255
+
+# What an identity provider needs in order to set up connections for a customer (recorded).
+EXPRESS_SCOPES = (
+    "read:clients", "read:user_attribute_profiles", "read:connection_profiles", "read:organizations_summary",
+    "read:connections", "create:connections", "update:connections", "read:connections_options",
+    "update:connections_options", "read:organization_connections", "create:organization_connections",
+    "update:organization_connections", "create:scim_config", "read:scim_token", "create:scim_token",
+    "delete:scim_token",
+)  # fmt: skip
 
 _URLS = {
     "callbacks": "callback-url",
@@ -72,7 +81,12 @@ async def check(change: Change) -> None:
 
 
 async def changed(change: Change) -> None:
-    """Let the API that a client stands for name the client."""
+    """Let the API that a client stands for name the client, and give a client for express configuration its grant."""
+    if change.previous is None and change.document.app_type == "express_configuration":
+        grant = {"client_id": change.id, "audience": change.tenant.management_audience, "scope": list(EXPRESS_SCOPES)}
+        await documents.create(
+            change.tx, change.tenant, CLIENT_GRANTS, grant, actor=change.actor, server={"is_system": True}
+        )
     identifier = (change.document or change.previous).resource_server_identifier
     if identifier is UNSET or (change.document is not None and change.previous is not None):
         return
@@ -165,6 +179,7 @@ CLIENTS = Collection(
         "app_type": Filter("app_type", "list"),
         "external_client_id": Filter("external_client_id"),
     },
+    always=frozenset({"tenant"}),
     not_found=Text("The client does not exist", "inexistent_client"),
     conflict=Text("Another client exists with the same alias.", "client_conflict"),
     prepare=prepare,

@@ -25,7 +25,8 @@ OIN_CALLBACK = "https://system-admin.okta.com/admin/app/generic/oauth20redirect"
 
 def fill_new(client: Client, given: Mapping[str, Any]) -> None:
     """Give a new application what depends on its kind; `given` tells an empty list of grants from none."""
-    if client.app_type in {"native", "spa"} and "token_endpoint_auth_method" not in given:
+    keyed = bool(client.client_authentication_methods)
+    if client.app_type in {"native", "spa"} and not keyed and "token_endpoint_auth_method" not in given:
         client.token_endpoint_auth_method = "none"  # noqa: S105 - a method's name
     grants = PUBLIC_GRANTS if is_public(client) else ALL_GRANTS
     if client.app_type == "express_configuration":

@@ -37,6 +37,15 @@ PACKAGE = Package(
 )
 
 __all__ = [
-    "CONNECTIONS", "CONNECTION_CLIENTS", "CONNECTION_KEYS", "DATABASE", "DEFAULT_CONNECTION", "PACKAGE", "Connection",
-    "WRITE_ONLY_SECRETS", "PasswordPolicy", "broken_rules", "password_policy",
+    "CONNECTIONS",
+    "CONNECTION_CLIENTS",
+    "CONNECTION_KEYS",
+    "DATABASE",
+    "DEFAULT_CONNECTION",
+    "PACKAGE",
+    "WRITE_ONLY_SECRETS",
+    "Connection",
+    "PasswordPolicy",
+    "broken_rules",
+    "password_policy",
 ]  # fmt: skip

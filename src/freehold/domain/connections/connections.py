@@ -213,6 +213,7 @@ CONNECTIONS = Collection(
     new_id=lambda: new_id("con_"),
     paging=frozenset({"offset", "checkpoint"}),
     filters={"strategy": Filter("strategy", "list"), "name": Filter("name")},
+    always=frozenset({"is_domain_connection"}),
     not_found=Text("The connection does not exist", "inexistent_connection"),
     conflict=Text("A connection with the same name already exists", "connection_conflict"),
     prepare=prepare,

@@ -27,13 +27,13 @@ class Fields:
         names = frozenset(name.strip() for name in raw.split(",") if name.strip()) if raw else frozenset()
         return cls(names, include != "false")
 
-    def apply(self, document: dict[str, Any]) -> dict[str, Any]:
-        """The chosen members; a dotted name chooses inside an object."""
+    def apply(self, document: dict[str, Any], *, always: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """The chosen members and those that are `always` shown; a dotted name chooses inside an object."""
         if not self.names:
             return document
         if not self.include:
             return {key: value for key, value in document.items() if key not in self.names}
-        plain = {key: value for key, value in document.items() if key in self.names}
+        plain = {key: value for key, value in document.items() if key in self.names or key in always}
         for name in self.names:
             head, dot, rest = name.partition(".")
             inner = document.get(head)

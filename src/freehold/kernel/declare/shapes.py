@@ -64,7 +64,8 @@ class Filter:
     """A query parameter of a list operation that narrows by a field."""
 
     field: str
-    type: Literal["string", "boolean", "list"] = "string"
+    type: Literal["string", "boolean", "list", "contains"] = "string"
+    """`list`: any of several, separated by commas; `contains`: somewhere in the value, whatever the case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,6 +88,8 @@ class Collection(Generic[D]):
     page_limit: int | None = None
     """How many records offset paging reaches (1000 where Auth0 caps it)."""
     filters: Mapping[str, Filter] = field(default_factory=dict)
+    always: frozenset[str] = frozenset()
+    """Members that a listing shows even where `fields` does not name them."""
     operations: Operations = ALL_OPERATIONS
     statuses: Mapping[str, int] = field(default_factory=dict)
     """Success statuses that differ from list 200, get 200, create 201, update 200, delete 204."""

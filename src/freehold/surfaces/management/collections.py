@@ -10,7 +10,7 @@ from freehold.kernel.declare.paging import Page, answer
 from freehold.kernel.declare.shapes import Child, Collection, Filter, Singleton
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.http.response import Response, empty, json
-from freehold.kernel.store import JsonPath
+from freehold.kernel.store import JsonPath, escape_like
 from freehold.surfaces.management.call import ManagementCall
 
 Work = Callable[[ManagementCall], Awaitable[Response]]
@@ -34,7 +34,10 @@ def listing(declaration: Collection[Any]) -> Work:
         select = f"{statements.select}where {where}{bounded}"
         rows = await call.store.all(select, **params, **limits)
         records = [documents.to_record(call.tenant, declaration, row) for row in rows]
-        items = [fields.apply(await shown(call, declaration, record)) for record in page.take(records)]
+        items = [
+            fields.apply(await shown(call, declaration, record), always=declaration.always)
+            for record in page.take(records)
+        ]
         return json(answer(page, declaration.items, items, total=total, following=page.following(records)))
 
     return work
@@ -181,18 +184,24 @@ def _conditions(call: ManagementCall, declaration: Collection[Any]) -> tuple[str
         if not raw:
             continue
         values = [_filter_value(name, narrow, value) for text in raw for value in _split(narrow, text)]
+        if not values:
+            continue
         places = []
         for number, value in enumerate(values):
             key = f"f_{name}_{number}"
             known = indexed.get(narrow.field)
             params[key] = known.canonical(value) if known and known.canonical else value
+            if narrow.type == "contains":
+                params[key] = f"%{escape_like(value)}%"
             places.append(f":{key}")
         if narrow.field in indexed:
             column = indexed[narrow.field].column
         else:
             params[f"f_{name}"] = JsonPath(narrow.field.split("."))  # type: ignore[assignment]
             column = f"json_text(document, :f_{name})"
-        if narrow.type == "boolean" and values == ["false"]:
+        if narrow.type == "contains":
+            conditions.append(f"ilike({column}, {places[0]})")
+        elif narrow.type == "boolean" and values == ["false"]:
             conditions.append(f"coalesce({column}, 'false') = 'false'")
         else:
             conditions.append(f"{column} in ({', '.join(places)})")
