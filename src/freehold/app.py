@@ -4,6 +4,7 @@ Nothing here decides anything about identity; it only connects. What is bound to
 threads, job runners) is opened in the edge's lifespan, once in each worker.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,8 +26,9 @@ from freehold.kernel.http.health import add_health_routes
 from freehold.kernel.http.proxies import Proxies
 from freehold.kernel.http.router import Router
 from freehold.kernel.jobs import JobRunner
-from freehold.kernel.metrics import Metrics
+from freehold.kernel.metrics import Metrics, empty_shared
 from freehold.kernel.store import Store, open_store
+from freehold.kernel.store.sqlite import SqliteStore
 from freehold.login import add_routes as add_login_routes
 from freehold.login import render_page_error
 from freehold.protocols.oauth import add_routes as add_oauth_routes
@@ -98,7 +100,15 @@ def build_edge(settings: Settings) -> Edge:
     @asynccontextmanager
     async def lifespan(edge: Edge) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            edge.services = await open_services(settings, stack)
+            services = edge.services = await open_services(settings, stack)
+            metrics.gauge(
+                "freehold_password_queue_depth", "Password checks waiting.", lambda: services.passwords.waiting
+            )
+            if isinstance(services.store, SqliteStore):
+                services.store.observe_commit = metrics.observe_commit
+            if settings.workers > 1:
+                sharing = asyncio.create_task(metrics.share(shared_metrics))
+                stack.callback(sharing.cancel)
             yield
 
     async def ready() -> None:
@@ -108,6 +118,9 @@ def build_edge(settings: Settings) -> Edge:
         await services.store.one("select 1")
 
     metrics = Metrics()
+    shared_metrics = settings.data.temporary / "metrics"
+    if settings.workers > 1:
+        empty_shared(shared_metrics)
     edge = Edge(
         build_router(ready=ready, metrics=metrics, metrics_networks=settings.metrics_networks),
         resolve_tenant=resolve,

@@ -24,9 +24,9 @@ def samples(page: bytes) -> dict[tuple[str, ...], float]:
 
 def test_requests_are_counted_by_route_and_status_and_timed_by_route() -> None:
     metrics = Metrics()
-    metrics.request("oauth.token", 200, 0.002)
-    metrics.request("oauth.token", 200, 0.04)
-    metrics.request("oauth.token", 429, 60.0)
+    metrics.observe_request("oauth.token", 200, 0.002)
+    metrics.observe_request("oauth.token", 200, 0.04)
+    metrics.observe_request("oauth.token", 429, 60.0)
 
     found = samples(metrics.render())
 
@@ -42,8 +42,8 @@ def test_requests_are_counted_by_route_and_status_and_timed_by_route() -> None:
 
 def test_a_value_on_a_bound_belongs_below_it() -> None:
     metrics = Metrics()
-    metrics.commit(4)
-    metrics.commit(5)
+    metrics.observe_commit(4)
+    metrics.observe_commit(5)
 
     found = samples(metrics.render())
 
@@ -78,8 +78,8 @@ async def test_workers_add_up_and_a_dead_ones_queue_is_forgotten(tmp_path: Path)
     ours, other = Metrics(), Metrics()
     for metrics in (ours, other):
         metrics.gauge("freehold_password_queue_depth", "Password checks waiting.", lambda: 2)
-        metrics.request("oauth.token", 200, 0.002)
-    other.request("userinfo", 200, 0.001)
+        metrics.observe_request("oauth.token", 200, 0.002)
+    other.observe_request("userinfo", 200, 0.001)
     dead_pid = 2**22 + 1  # above the largest process id of Linux
     (tmp_path / f"{dead_pid}.metrics").write_bytes(msgspec.msgpack.encode(other._snapshot()))
     (tmp_path / "1.metrics").write_bytes(msgspec.msgpack.encode(other._snapshot()))
@@ -101,7 +101,7 @@ async def test_a_workers_last_numbers_outlive_it(tmp_path: Path) -> None:
     metrics = Metrics()
     sharing = asyncio.create_task(metrics.share(tmp_path, interval_s=60))
     await asyncio.sleep(0.01)
-    metrics.request("oauth.token", 200, 0.002)
+    metrics.observe_request("oauth.token", 200, 0.002)
     sharing.cancel()
     await asyncio.gather(sharing, return_exceptions=True)
 

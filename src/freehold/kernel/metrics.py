@@ -91,12 +91,12 @@ class Metrics:
         """Register a number, such as the depth of a queue; with several workers their numbers are added."""
         self._gauges[name] = (help_text, read)
 
-    def request(self, route: str, status: int, seconds: float) -> None:
+    def observe_request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request; the edge's observer."""
         self._requests.inc(route, _STATUS_TEXT[status])
         self._latency.observe(seconds, route)
 
-    def commit(self, transactions: int) -> None:
+    def observe_commit(self, transactions: int) -> None:
         """Count a commit of the store and how many transactions it carried."""
         self._commits.observe(transactions)
 
@@ -116,7 +116,10 @@ class Metrics:
         return generate_latest(registry)
 
     async def share(self, folder: Path, *, interval_s: float = 2.0) -> None:
-        """Leave this process's numbers in the folder from time to time, until cancelled."""
+        """Leave this process's numbers in the folder from time to time, until cancelled.
+
+        The folder is emptied by who starts the workers (`empty_shared`), so that an earlier run does not count.
+        """
         self._shared = folder
         last = b""
         try:
@@ -184,6 +187,13 @@ class Metrics:
             yield distribution
         for name, (help_text, _) in self._gauges.items():
             yield GaugeMetricFamily(name, help_text, value=sum(s["gauges"].get(name, 0.0) for s in snapshots))
+
+
+def empty_shared(folder: Path) -> None:
+    """Make the shared folder, without the numbers of an earlier run."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for file in folder.iterdir():
+        file.unlink(missing_ok=True)
 
 
 def _is_alive(pid: int) -> bool:

@@ -32,7 +32,7 @@ def edge(store: Store) -> Edge:
 
     router, metrics = Router(), Metrics()
     add_health_routes(router, ready=store.ready, metrics=metrics, metrics_networks=["127.0.0.0/8", "::1/128"])
-    return Edge(router, resolve_tenant=no_tenant, errors={"page": render}, observe=metrics.request)
+    return Edge(router, resolve_tenant=no_tenant, errors={"page": render}, observe=metrics.observe_request)
 
 
 async def test_health_and_readiness_are_different_questions(edge: Edge, store: Store) -> None:

@@ -78,6 +78,7 @@ class SqliteStore:
         self._data_version = -1
         self._epochs: dict[str, int] = {}
         self._on_enqueue: list[Callable[[], None]] = []
+        self.observe_commit: Callable[[int], None] | None = None
 
     # Reading
 
@@ -239,6 +240,8 @@ class SqliteStore:
                 group.fail()
             else:
                 group.succeed()
+                if self.observe_commit is not None:
+                    self.observe_commit(len(group.waiters))
 
     def _check_group(self) -> None:
         """SQLite ends the whole transaction on some errors (disk full, I/O); then the group is lost."""

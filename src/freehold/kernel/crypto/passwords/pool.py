@@ -27,6 +27,11 @@ class PasswordPool:
         self._pending = 0
         self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix="passwords")
 
+    @property
+    def waiting(self) -> int:
+        """How many passwords wait for a thread."""
+        return max(0, self._pending - self.threads)
+
     async def verify(self, stored: str, password: str) -> bool:
         """Whether this is the password. Raises TooManyRequests.
 
