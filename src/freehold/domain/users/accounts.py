@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from freehold.domain.connections.password_policy import password_policy
 from freehold.domain.sessions import device_credentials
 from freehold.domain.sessions.refresh_tokens import revoke_refresh_tokens_of
 from freehold.domain.sessions.sessions import end_sessions_of
@@ -25,7 +26,7 @@ from freehold.domain.users.identifiers import (
     stored_username,
 )
 from freehold.domain.users.linked import identity_id
-from freehold.domain.users.password_policy import PasswordRules, check_password
+from freehold.domain.users.password_policy import check_password
 from freehold.domain.users.profiles import database_identity, default_names, fill_defaults
 from freehold.kernel import vault
 from freehold.kernel.clock import iso
@@ -71,12 +72,12 @@ async def prepare_password(
 
     Takes as long as a hash: call it before a transaction. Raises PasswordRefused, TooManyRequests.
     """
-    rules = PasswordRules.of(database)
-    check_password(password, rules, profile)
-    if identity is not None and rules.history:
+    policy = password_policy(dict(database.options))
+    check_password(password, policy, profile)
+    if identity is not None and policy.history_size:
         hashes = await credentials.read_hashes(reader, tenant, identity)
-        await credentials.check_history(pool, hashes, password, size=rules.history)
-    return PreparedPassword(await pool.hash(password), rules.history)
+        await credentials.check_history(pool, hashes, password, size=policy.history_size)
+    return PreparedPassword(await pool.hash(password), policy.history_size)
 
 
 async def create_user(

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from freehold.domain.connections import CONNECTION_CLIENTS, CONNECTIONS, Connection
 from freehold.domain.users.documents import DATABASE
-from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.declare import TenantScope, documents, relations
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.store import Store
 
@@ -20,6 +21,7 @@ class Database:
     name: str
     strategy: str
     options: Mapping[str, Any]
+    is_domain_connection: bool = False
 
     @property
     def provider(self) -> str:
@@ -69,14 +71,21 @@ class Database:
 
 async def find_database(store: Store, tenant: TenantScope, name: str) -> Database | None:
     """The connection of this name, whatever its strategy, or None."""
-    connection: Any = await documents.cached_by(store, tenant, tenant.registry.collection("connections"), name=name)
+    connection = await documents.cached_by(store, tenant, CONNECTIONS, name=name)
     return None if connection is None else _view(connection)
 
 
 async def find_database_by_id(store: Store, tenant: TenantScope, id_: str) -> Database | None:
     """The connection with this id, or None."""
-    connection: Any = await documents.cached(store, tenant, tenant.registry.collection("connections"), id_)
+    connection = await documents.cached(store, tenant, CONNECTIONS, id_)
     return None if connection is None else _view(connection)
+
+
+async def is_enabled(store: Store, tenant: TenantScope, database: Database) -> bool:
+    """Whether any application may use the connection."""
+    if database.is_domain_connection:
+        return True
+    return bool(await relations.related_ids(store, tenant, CONNECTION_CLIENTS, database.id))
 
 
 async def get_database(store: Store, tenant: TenantScope, name: str) -> Database:
@@ -93,7 +102,11 @@ async def get_database(store: Store, tenant: TenantScope, name: str) -> Database
     return database
 
 
-def _view(connection: Any) -> Database:
+def _view(connection: Connection) -> Database:
     return Database(
-        id=connection.id, name=connection.name, strategy=connection.strategy, options=connection.options or {}
+        id=connection.id,
+        name=connection.name,
+        strategy=connection.strategy,
+        options=connection.options or {},
+        is_domain_connection=bool(connection.is_domain_connection),
     )
