@@ -3,10 +3,34 @@
 A new kind of data is one new file with its declaration and one new name here.
 """
 
-from freehold.domain import events, keys, sessions, tenants, users
+from freehold.domain import (
+    access,
+    applications,
+    connections,
+    events,
+    keys,
+    messaging,
+    sessions,
+    tenants,
+    tickets,
+    users,
+)
 from freehold.kernel import vault
 from freehold.kernel.declare.registry import Registry
+from freehold.protocols import oauth
 
-PACKAGES = (tenants.PACKAGE, keys.PACKAGE, events.PACKAGE, users.PACKAGE, sessions.PACKAGE)
+PACKAGES = (
+    tenants.PACKAGE,
+    keys.PACKAGE,
+    events.PACKAGE,
+    applications.PACKAGE,
+    access.PACKAGE,
+    connections.PACKAGE,
+    users.PACKAGE,
+    sessions.PACKAGE,
+    tickets.PACKAGE,
+    messaging.PACKAGE,
+    oauth.PACKAGE,
+)
 
 REGISTRY = Registry(PACKAGES, own_tables=(vault.VAULT_TABLE,))

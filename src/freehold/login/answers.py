@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from freehold.domain.tenants.settings import SETTINGS
+from freehold.domain.tenants.settings import TENANT_SETTINGS
 from freehold.kernel.crypto.ids import new_token
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import FreeholdError, TooManyRequests
@@ -48,14 +48,10 @@ def to_response(page: pages.Page) -> Response:
     framed = headers.pop("x-frame-options", None) is None
     # The edge adds frame-ancestors itself, according to `framing`.
     policy = policy.replace("; frame-ancestors 'none'", "")
-    return Response(
-        page.status,
-        page.body,
-        list(headers.items()),
-        content_type=content_type,
-        csp=policy,
-        framing="any" if framed else "none",
-    )
+    response = Response(page.status, page.body, list(headers.items()), content_type=content_type)
+    response.csp = policy
+    response.framing = "any" if framed else "none"
+    return response
 
 
 def render_page_error(error: FreeholdError, request: Request) -> Response:
@@ -89,7 +85,7 @@ def web_message(request: Request, *, target_origin: str, members: dict[str, Any]
 
 async def _context(request: Request, client_name: str, redirect_uri: str, ui_locales: str | None) -> views.PageContext:
     tenant: TenantScope = request.tenant
-    settings: Any = await documents.cached_singleton(request.services.store, tenant, SETTINGS)
+    settings: Any = await documents.cached_singleton(request.services.store, tenant, TENANT_SETTINGS)
     enabled = settings.enabled_locales if isinstance(settings.enabled_locales, list) else ["en"]
     brand = views.Brand(
         name=_text(settings.friendly_name) or tenant.name,

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from freehold.domain.applications import CLIENTS, Client
-from freehold.domain.connections import CONNECTIONS
+from freehold.domain.connections import enabled_connections
 from freehold.domain.sessions import Device, LoginTransaction, begin_login, find_login, save_login
 from freehold.domain.users import Database, find_database
 from freehold.kernel.declare import TenantScope, documents
@@ -105,10 +105,8 @@ class Visit:
         """The databases that the client's users sign in with, or the one that the request names."""
         wanted = self.authorize.get("connection")
         found = []
-        for connection in await documents.cached_all(self.store, self.tenant, CONNECTIONS):
-            if connection.strategy != "auth0" or (wanted and connection.name != wanted):
-                continue
-            if self.client.client_id in connection.enabled_clients:
+        for connection in await enabled_connections(self.store, self.tenant, self.client.client_id):
+            if connection.strategy == "auth0" and wanted in {None, connection.name}:
                 database = await find_database(self.store, self.tenant, connection.name)
                 if database is not None:
                     found.append(database)

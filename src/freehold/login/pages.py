@@ -37,6 +37,7 @@ View = (
     | views.ResetPassword
     | views.ResetPasswordSuccess
     | views.ResetPasswordError
+    | views.VerifyEmail
     | views.EmailVerificationResult
     | views.Consent
     | views.Logout
@@ -84,6 +85,7 @@ SCREENS: dict[type, Screen] = {
     views.ResetPassword: Screen("reset_password.html", "reset-password", "reset-password"),
     views.ResetPasswordSuccess: Screen("reset_password_success.html", "reset-password", "reset-password-success"),
     views.ResetPasswordError: Screen("reset_password_error.html", "reset-password", "reset-password-error"),
+    views.VerifyEmail: Screen("verify_email.html", "freehold", "verify-email"),
     views.EmailVerificationResult: Screen(
         "email_verification_result.html", "email-verification", "email-verification-result"
     ),

@@ -172,6 +172,12 @@ class ResetPasswordError(Struct, frozen=True, kw_only=True):
     login_url: str = ""
 
 
+class VerifyEmail(Struct, frozen=True, kw_only=True):
+    """The page behind the link in a verification mail: opening it verifies nothing, its button does."""
+
+    form: Form
+
+
 class EmailVerificationResult(Struct, frozen=True, kw_only=True):
     """What came of the link in a verification mail; `continue_url` may be absolute."""
 

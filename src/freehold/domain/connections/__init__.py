@@ -5,6 +5,7 @@ from freehold.domain.connections import connections, keys
 from freehold.domain.connections.configuration import WRITE_ONLY_SECRETS
 from freehold.domain.connections.connections import CONNECTIONS
 from freehold.domain.connections.documents import Connection
+from freehold.domain.connections.enabled import enabled_connections
 from freehold.domain.connections.keys import CONNECTION_KEYS
 from freehold.domain.connections.options import DATABASE
 from freehold.domain.connections.password_policy import PasswordPolicy, broken_rules, password_policy
@@ -37,15 +38,6 @@ PACKAGE = Package(
 )
 
 __all__ = [
-    "CONNECTIONS",
-    "CONNECTION_CLIENTS",
-    "CONNECTION_KEYS",
-    "DATABASE",
-    "DEFAULT_CONNECTION",
-    "PACKAGE",
-    "WRITE_ONLY_SECRETS",
-    "Connection",
-    "PasswordPolicy",
-    "broken_rules",
-    "password_policy",
+    "CONNECTIONS", "CONNECTION_CLIENTS", "CONNECTION_KEYS", "DATABASE", "DEFAULT_CONNECTION", "PACKAGE", "Connection",
+    "WRITE_ONLY_SECRETS", "PasswordPolicy", "enabled_connections", "broken_rules", "password_policy",
 ]  # fmt: skip

@@ -40,7 +40,7 @@ async def make(tx: Transaction, tenant: TenantScope, secret: str | None = None) 
     )
     api = await documents.find_by(tx, tenant, RESOURCE_SERVERS, identifier=tenant.management_audience)
     assert api is not None
-    scopes = [scope.value for scope in api.scopes]
+    scopes = [scope.value for scope in api.scopes] if isinstance(api.scopes, list) else []
     grant = {"client_id": client_id, "audience": tenant.management_audience, "scope": scopes}
     await documents.create(tx, tenant, CLIENT_GRANTS, grant)
 

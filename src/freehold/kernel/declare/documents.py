@@ -409,7 +409,7 @@ def clash(declaration: Declared) -> Conflict:
     return Conflict("Conflict")
 
 
-def index_values(projection: Projection, full: Mapping[str, Any]) -> dict[str, str | None]:
+def index_values(projection: Projection, full: dict[str, Any]) -> dict[str, str | None]:
     """The values of the columns that a document is found by."""
     return {indexed.column: indexed.value(full) for indexed in projection.indexed}
 

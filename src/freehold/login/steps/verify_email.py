@@ -1,6 +1,6 @@
 """The link that verifies an address.
 
-Opening it verifies nothing: scanners open links too. The page has a button, and with JavaScript it presses itself.
+Opening it verifies nothing: scanners open links too. The page has a button that does.
 """
 
 from typing import Any

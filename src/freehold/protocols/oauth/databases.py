@@ -7,8 +7,8 @@ same sentence whether the account exists or not, and the mail is made behind the
 from typing import Any
 
 from freehold.domain.applications import CLIENTS, Client
-from freehold.domain.connections import CONNECTIONS, Connection
-from freehold.domain.tenants.settings import SETTINGS
+from freehold.domain.connections import CONNECTIONS, Connection, enabled_connections
+from freehold.domain.tenants.settings import TENANT_SETTINGS
 from freehold.domain.users import PasswordRefused, get_database, prepare_password
 from freehold.domain.users import sign_up as make_user
 from freehold.kernel.declare import TenantScope, documents
@@ -35,16 +35,20 @@ async def sign_up(request: Request) -> Response:
         database = await get_database(services.store, tenant, connection.name)
         given = {name: params[name] for name in (*_IDENTIFIERS, *_PROFILE) if params.get(name)}
         password = await prepare_password(
-            services.store, tenant, services.passwords, database, given, str(params.get("password") or "")
-        )
+            services.store, tenant, services.passwords, database, password=str(params.get("password") or ""),
+            profile=given,
+        )  # fmt: skip
         async with services.store.transaction() as tx:
             record = await make_user(
                 tx, tenant, database, given, password=password, client_id=client.client_id if client else "",
                 ip=request.client_ip, user_agent=request.headers.get("user-agent", ""),
             )  # fmt: skip
-            await services.mail.send_verification_email(tx, tenant, record.document, client=client)
+            if "email" in given:
+                await services.mail.send_verification_email(
+                    tx, tenant, record.id, client_id=client.client_id if client else None
+                )
     except PasswordRefused as refusal:
-        return json(refusal.shown(), 400)
+        return json(_password_error(refusal), 400)
     except Conflict:
         return await _taken(request)
     except _Refused as refusal:
@@ -101,17 +105,25 @@ async def _connection(request: Request, params: dict[str, Any], client: Client |
     connection = await documents.cached_by(request.services.store, request.tenant, CONNECTIONS, name=name)
     if connection is None or connection.strategy != "auth0":
         raise InvalidRequest("the connection was not found")
-    if client is not None and client.client_id not in connection.enabled_clients:
-        raise InvalidRequest("the connection was disabled")
+    if client is not None:
+        enabled = await enabled_connections(request.services.store, request.tenant, client.client_id)
+        if connection.id not in {one.id for one in enabled}:
+            raise InvalidRequest("the connection was disabled")
     return connection
 
 
 async def _taken(request: Request) -> Response:
     """The account exists; only a tenant that says so by a flag tells strangers."""
-    settings = await documents.cached_singleton(request.services.store, request.tenant, SETTINGS)
+    settings = await documents.cached_singleton(request.services.store, request.tenant, TENANT_SETTINGS)
     if getattr(settings.flags, "enable_public_signup_user_exists_error", False) is True:
         return _Refused("user_exists", "The user already exists.").answer()
     return _Refused("invalid_signup", "Invalid sign up").answer()
+
+
+def _password_error(refusal: PasswordRefused) -> dict[str, Any]:
+    """What Auth0's widgets read: the class, the rules one by one, and the policy as text."""
+    body = {"name": refusal.name, "message": refusal.text, "code": refusal.code, "description": refusal.description}
+    return body | {"policy": refusal.policy, "statusCode": 400}
 
 
 def _shown(document: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

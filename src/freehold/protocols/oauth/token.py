@@ -91,7 +91,7 @@ async def token_endpoint(request: Request) -> Response:
     client = await authenticate_client(request, params, store=services.store, tenant=tenant)
     token_request = TokenRequest(request, services, tenant, client, params)
     try:
-        if grant_type not in client.grant_types:
+        if not isinstance(client.grant_types, list) or grant_type not in client.grant_types:
             raise UnauthorizedClient(f"Grant type '{grant_type}' not allowed for the client.")
         if grant.confidential and client.token_endpoint_auth_method == "none":  # noqa: S105
             raise UnauthorizedClient(f"Grant type '{grant_type}' not allowed for the client.")

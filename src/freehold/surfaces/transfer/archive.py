@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 import msgspec
 from isal import igzip, isal_zlib
@@ -28,7 +28,7 @@ COMPRESSION_LEVEL = 2
 
 # The library ships no types.
 _IGzipFile: Any = igzip.IGzipFile
-_Damage: tuple[type[Exception], ...] = (tarfile.TarError, EOFError, OSError, isal_zlib.error)
+_Damage: tuple[type[Exception], ...] = (tarfile.TarError, EOFError, OSError, cast(type[Exception], isal_zlib.error))
 
 
 class BadArchive(BadRequest):

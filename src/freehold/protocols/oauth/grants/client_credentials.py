@@ -27,7 +27,7 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
             'You need to create a "client-grant" associated to this API. See: https://auth0.com/docs/api/v2#!/Client_Grants'
         )
     wanted = request.text("scope")
-    scopes = list(grant.scope)
+    scopes = list(grant.scope or ())
     if wanted is not None:
         asked = wanted.split()
         scopes = [scope for scope in scopes if scope in asked]
@@ -59,9 +59,9 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
 
 async def default_audience(request: TokenRequest) -> str:
     """The tenant's default API. Raises AccessDenied when there is none."""
-    from freehold.domain.tenants.settings import SETTINGS
+    from freehold.domain.tenants.settings import TENANT_SETTINGS
 
-    settings = await documents.cached_singleton(request.store, request.tenant, SETTINGS)
+    settings = await documents.cached_singleton(request.store, request.tenant, TENANT_SETTINGS)
     audience = settings.default_audience
     if not isinstance(audience, str) or not audience:
         raise AccessDenied("No audience parameter was provided, and no default audience has been configured")
