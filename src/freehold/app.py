@@ -127,7 +127,7 @@ def build_edge(settings: Settings) -> Edge:
         errors={"management": render_management_error, "oauth": render_oauth_error, "page": render_page_error},
         cors=allows_origin,
         proxies=Proxies(settings.trusted_proxies, forwarded_host=settings.trust_forwarded_host),
-        observe=metrics.request,
+        observe=metrics.observe_request,
         access_log=settings.access_log,
         lifespan=lifespan,
     )

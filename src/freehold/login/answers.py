@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from freehold.domain.tenants.settings import TENANT_SETTINGS
+from freehold.domain.tenants.settings import SETTINGS
 from freehold.kernel.crypto.ids import new_token
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import FreeholdError, TooManyRequests
@@ -85,7 +85,7 @@ def web_message(request: Request, *, target_origin: str, members: dict[str, Any]
 
 async def _context(request: Request, client_name: str, redirect_uri: str, ui_locales: str | None) -> views.PageContext:
     tenant: TenantScope = request.tenant
-    settings: Any = await documents.cached_singleton(request.services.store, tenant, TENANT_SETTINGS)
+    settings: Any = await documents.cached_singleton(request.services.store, tenant, SETTINGS)
     enabled = settings.enabled_locales if isinstance(settings.enabled_locales, list) else ["en"]
     brand = views.Brand(
         name=_text(settings.friendly_name) or tenant.name,

@@ -11,7 +11,7 @@ import msgspec
 
 from freehold.domain.messaging import outbox
 from freehold.domain.messaging.templates import default_template, render
-from freehold.domain.tenants.settings import TENANT_SETTINGS
+from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.tickets import Ticket, issue_ticket
 from freehold.domain.users import find_database, find_for_login
 from freehold.kernel.declare import TenantScope, documents
@@ -121,7 +121,7 @@ async def answer_reset(job: Job) -> None:
 
 
 async def _write(tx: Transaction, tenant: TenantScope, wanted: MailJob, user: Mapping[str, Any]) -> None:
-    settings: Any = await documents.singleton(tx, tenant, TENANT_SETTINGS)
+    settings: Any = await documents.singleton(tx, tenant, SETTINGS)
     client = None
     if wanted.client_id:
         client = await documents.read(tx, tenant, tenant.registry.collection("clients"), wanted.client_id)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from freehold.domain.sessions import Lifetimes, Session, create_session, end_session, find_session
-from freehold.domain.tenants.settings import TENANT_SETTINGS
+from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import Database, SignIn, Verification, find_for_login, record_login, verify_password
 from freehold.kernel.declare import documents
 from freehold.kernel.http.request import Request
@@ -161,7 +161,7 @@ def _name(found: SignIn) -> str:
 
 
 async def _lifetimes(here: Visit) -> tuple[Lifetimes, bool]:
-    settings: Any = await documents.cached_singleton(here.store, here.tenant, TENANT_SETTINGS)
+    settings: Any = await documents.cached_singleton(here.store, here.tenant, SETTINGS)
     idle, absolute = settings.idle_session_lifetime, settings.session_lifetime
     mode = getattr(settings.session_cookie, "mode", "persistent")
     lifetimes = Lifetimes(

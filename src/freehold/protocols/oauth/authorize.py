@@ -24,7 +24,7 @@ from freehold.domain.sessions import (
     issue_code,
     touch_session,
 )
-from freehold.domain.tenants.settings import TENANT_SETTINGS
+from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import Profile, find_profile
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.http.parameters import Parameters
@@ -149,7 +149,7 @@ async def _api(store: Store, tenant: TenantScope, request: Authorize) -> Resourc
     """The API asked for, or the tenant's default. Raises AuthorizeError for one that does not exist."""
     audience = request.audience
     if audience is None:
-        settings = await documents.cached_singleton(store, tenant, TENANT_SETTINGS)
+        settings = await documents.cached_singleton(store, tenant, SETTINGS)
         audience = settings.default_audience if isinstance(settings.default_audience, str) else None
     if not audience or audience == f"{tenant.issuer}userinfo":
         return None
@@ -263,7 +263,7 @@ def device_of(http: Request) -> Device:
 
 async def session_lifetimes(store: Store, tenant: TenantScope) -> Lifetimes:
     """The tenant's session lifetimes."""
-    settings = await documents.cached_singleton(store, tenant, TENANT_SETTINGS)
+    settings = await documents.cached_singleton(store, tenant, SETTINGS)
     idle, absolute = settings.idle_session_lifetime, settings.session_lifetime
     return Lifetimes(
         idle=timedelta(hours=idle) if isinstance(idle, int | float) else timedelta(hours=72),

@@ -8,7 +8,7 @@ from typing import Any
 
 from freehold.domain.applications import CLIENTS, Client
 from freehold.domain.connections import CONNECTIONS, Connection, enabled_connections
-from freehold.domain.tenants.settings import TENANT_SETTINGS
+from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import PasswordRefused, get_database, prepare_password
 from freehold.domain.users import sign_up as make_user
 from freehold.kernel.declare import TenantScope, documents
@@ -114,7 +114,7 @@ async def _connection(request: Request, params: dict[str, Any], client: Client |
 
 async def _taken(request: Request) -> Response:
     """The account exists; only a tenant that says so by a flag tells strangers."""
-    settings = await documents.cached_singleton(request.services.store, request.tenant, TENANT_SETTINGS)
+    settings = await documents.cached_singleton(request.services.store, request.tenant, SETTINGS)
     if getattr(settings.flags, "enable_public_signup_user_exists_error", False) is True:
         return _Refused("user_exists", "The user already exists.").answer()
     return _Refused("invalid_signup", "Invalid sign up").answer()

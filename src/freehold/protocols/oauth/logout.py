@@ -9,7 +9,7 @@ from freehold import login
 from freehold.domain import keys
 from freehold.domain.applications import CLIENTS, Client
 from freehold.domain.sessions import Session, end_session, find_session
-from freehold.domain.tenants.settings import TENANT_SETTINGS
+from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import find_profile
 from freehold.kernel.crypto import jose
 from freehold.kernel.declare import TenantScope, documents
@@ -61,7 +61,7 @@ async def oidc_logout(request: Request) -> Response:
             target += ("&" if urlsplit(target).query else "?") + urlencode({"state": state})
     means_it = session is None or (claims is not None and claims.get("sid") == session.id)
     means_it = means_it or (session is not None and params.one("logout_hint") == session.id)
-    settings = await documents.cached_singleton(request.services.store, tenant, TENANT_SETTINGS)
+    settings = await documents.cached_singleton(request.services.store, tenant, SETTINGS)
     asks = getattr(settings.sessions, "oidc_logout_prompt_enabled", True) is not False
     if session is not None and not means_it and asks:
         answer = await login.confirmed_logout(request)
@@ -94,7 +94,7 @@ async def _client(request: Request, client_id: str | None) -> Client | None:
 
 
 async def _allowed(request: Request, client: Client | None) -> list[str]:
-    settings = await documents.cached_singleton(request.services.store, request.tenant, TENANT_SETTINGS)
+    settings = await documents.cached_singleton(request.services.store, request.tenant, SETTINGS)
     urls = client.allowed_logout_urls if client is not None else settings.allowed_logout_urls
     tenant_wide = settings.allowed_logout_urls
     found = list(urls) if isinstance(urls, list) else []

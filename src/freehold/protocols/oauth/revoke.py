@@ -1,7 +1,7 @@
 """Token revocation (RFC 7009): only refresh tokens are kept, and only their own client may revoke them."""
 
 from freehold.domain.sessions import find_refresh_token, revoke_refresh_token, revoke_refresh_tokens_of
-from freehold.domain.tenants.settings import TENANT_SETTINGS
+from freehold.domain.tenants.settings import SETTINGS
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, empty
@@ -20,7 +20,7 @@ async def revoke(request: Request) -> Response:
         raise InvalidRequest("Missing required parameter: token")
     token = await find_refresh_token(store, tenant, value)
     if token is not None and token.client_id == client.client_id:
-        settings = await documents.cached_singleton(store, tenant, TENANT_SETTINGS)
+        settings = await documents.cached_singleton(store, tenant, SETTINGS)
         flags = settings.flags
         whole_grant = getattr(flags, "revoke_refresh_token_grant", False) is True
         async with store.transaction() as tx:

@@ -59,9 +59,9 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
 
 async def default_audience(request: TokenRequest) -> str:
     """The tenant's default API. Raises AccessDenied when there is none."""
-    from freehold.domain.tenants.settings import TENANT_SETTINGS
+    from freehold.domain.tenants.settings import SETTINGS
 
-    settings = await documents.cached_singleton(request.store, request.tenant, TENANT_SETTINGS)
+    settings = await documents.cached_singleton(request.store, request.tenant, SETTINGS)
     audience = settings.default_audience
     if not isinstance(audience, str) or not audience:
         raise AccessDenied("No audience parameter was provided, and no default audience has been configured")

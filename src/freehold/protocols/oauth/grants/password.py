@@ -6,7 +6,7 @@ The answer to an unknown user and to a wrong password is the same, in words and 
 from typing import Any
 
 from freehold.domain.connections import CONNECTIONS, enabled_connections
-from freehold.domain.tenants.settings import TENANT_SETTINGS
+from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import find_database, find_for_login, record_login, verify_password
 from freehold.kernel.declare import documents
 from freehold.protocols.oauth.errors import AccessDenied, InvalidGrant, InvalidRequest
@@ -18,7 +18,7 @@ WRONG = "Wrong email or password."
 
 async def redeem_password(request: TokenRequest) -> dict[str, Any]:
     """Tokens for a user of the tenant's `default_directory`. Raises InvalidGrant, AccessDenied."""
-    settings = await documents.cached_singleton(request.store, request.tenant, TENANT_SETTINGS)
+    settings = await documents.cached_singleton(request.store, request.tenant, SETTINGS)
     connection = settings.default_directory
     if not isinstance(connection, str) or not connection:
         raise AccessDenied("Authorization server not configured with default connection.")
@@ -56,7 +56,7 @@ async def _redeem(request: TokenRequest, realm: str, *, gty: str) -> dict[str, A
     asked = (request.text("scope") or "openid profile email").split()
     audience = request.text("audience")
     if audience is None:
-        settings = await documents.cached_singleton(store, tenant, TENANT_SETTINGS)
+        settings = await documents.cached_singleton(store, tenant, SETTINGS)
         audience = settings.default_audience if isinstance(settings.default_audience, str) else None
     prepared = await prepare(
         request,
