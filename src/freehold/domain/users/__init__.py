@@ -5,6 +5,7 @@ from freehold.domain.users.credentials import Verification
 from freehold.domain.users.databases import Database, find_database, find_database_by_id, get_database
 from freehold.domain.users.documents import MFA_SECRETS, PASSWORD_HASHES, USERS, User
 from freehold.domain.users.linked import LINKED_IDENTITIES
+from freehold.domain.users.operations import OPERATIONS
 from freehold.domain.users.password_policy import PasswordRefused
 from freehold.domain.users.profiles import Profile, claims_for, find_profile
 from freehold.domain.users.sign_in import (
@@ -17,7 +18,9 @@ from freehold.domain.users.sign_in import (
 )
 from freehold.kernel.declare import Package
 
-PACKAGE = Package(name="users", declarations=(USERS, LINKED_IDENTITIES, PASSWORD_HASHES, MFA_SECRETS))
+PACKAGE = Package(
+    name="users", declarations=(USERS, LINKED_IDENTITIES, PASSWORD_HASHES, MFA_SECRETS), operations=OPERATIONS
+)
 
 __all__ = [
     "MFA_SECRETS",
