@@ -1,7 +1,8 @@
 """Stores for tests, on SQLite and on PostgreSQL.
 
 `store` is migrated, `empty_store` has no schema, `store_url` is the address of an empty database; each is
-parametrised over both databases, so that a test written once runs on both.
+parametrised over both databases, so that a test written once runs on both. A test for one of them says
+`@pytest.mark.parametrize("database", ["postgresql"])` and has the argument `database`.
 
 PostgreSQL is a private server in a temporary folder, reached through a Unix socket and gone with the session.
 `--databases sqlite` or `--databases postgresql` leaves the other out. FREEHOLD_TEST_POSTGRESQL names an existing server
@@ -41,7 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "database" in metafunc.fixturenames:
+    own = any(mark.args[0] == "database" for mark in metafunc.definition.iter_markers("parametrize"))
+    if "database" in metafunc.fixturenames and not own:
         chosen = metafunc.config.getoption("--databases")
         marks = () if _EXISTING_SERVER in os.environ else (pytest.mark.postgres,)
         kinds = {"sqlite": pytest.param("sqlite"), "postgresql": pytest.param("postgresql", marks=marks)}
@@ -143,9 +145,13 @@ class PrivateServer:
         if self._run(*initdb, "--locale-provider=icu", "--icu-locale=en", check=False) != 0:
             shutil.rmtree(self._folder / "data", ignore_errors=True)
             self._run(*initdb, "--locale=C")
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the server, again or for the first time."""
         options = f"-c listen_addresses='' -k {self._folder} -c fsync=off -c max_connections=200"
         self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
-        return self
 
     def __exit__(self, *_error: object) -> None:
         self.stop()

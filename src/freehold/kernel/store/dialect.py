@@ -189,16 +189,17 @@ def _arguments(tokens: list[Token], position: int) -> tuple[list[list[Token]], i
 
 _SQLITE_TYPES = {"bigint": "int", "double precision": "real", "bytea": "blob"}
 _POSTGRESQL_TYPES = {"text": 'text collate "C"'}
-_TYPE_WORD = re.compile(r"\b(?:bigint|double precision|bytea|text)\b", re.IGNORECASE)
+# A type stands behind a column's name; a column may itself be named like a type.
+_TYPE_WORD = re.compile(r"(?<=[\w\"])(?<!column)(\s+)(bigint|double precision|bytea|text)\b", re.IGNORECASE)
 
 
 def _rewrite_types(sql: str, types: Mapping[str, str]) -> str:
     if not re.match(r"\s*(create\s+table|alter\s+table)\b", sql, re.IGNORECASE):
         return sql
-    parts = []
-    for kind, text in _split_quoted(sql):
-        parts.append(text if kind else _TYPE_WORD.sub(lambda m: types.get(m[0].lower(), m[0]), text))
-    return "".join(parts)
+    return "".join(
+        text if quoted else _TYPE_WORD.sub(lambda m: m[1] + types.get(m[2].lower(), m[2]), text)
+        for quoted, text in _split_quoted(sql)
+    )
 
 
 def _split_quoted(sql: str) -> Iterator[tuple[bool, str]]:

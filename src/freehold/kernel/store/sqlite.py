@@ -288,9 +288,10 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
         self._connection = store._writer
         try:
             self._connection.execute("savepoint body")
-        except BaseException:
+        except sqlite3.Error as error:
+            store._check_group()
             store._leave()
-            raise
+            raise store._translate(error) from error
         self._limit = await asyncio.timeout(self._limit_s).__aenter__()
         return self
 

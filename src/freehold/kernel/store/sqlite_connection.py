@@ -95,11 +95,15 @@ def translate(error: Exception, connection: sqlite3.Connection) -> Exception:
 
 def _connect(path: Path, *, timeout_s: float) -> sqlite3.Connection:
     try:
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             path, timeout=timeout_s, isolation_level=None, check_same_thread=False, cached_statements=1024
         )
+        connection.execute("select 1 from sqlite_master").fetchone()
     except sqlite3.Error as error:
-        raise Unavailable(f"The database {path} cannot be opened") from error
+        if error_code(error) == sqlite3.SQLITE_NOTADB:
+            raise Unavailable(f"{path} is not a Freehold database") from error
+        raise Unavailable(f"The database {path} cannot be opened: {error}") from error
+    return connection
 
 
 def _unique_violation(error: sqlite3.IntegrityError, connection: sqlite3.Connection) -> UniqueViolation | None:
