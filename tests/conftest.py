@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "pytester",
+    "tests.support.configuration",
     "tests.support.databases",
     "tests.support.plugin",
     "tests.support.browser",

@@ -22,6 +22,7 @@ from freehold.kernel.clock import iso, parse_iso
 from freehold.kernel.crypto.ids import new_id
 from freehold.kernel.crypto.jose import b64u_encode, jwk_thumbprint
 from freehold.kernel.declare import Change, Child, Scopes, TenantScope, Text, documents
+from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.validation import InvalidBody
 from freehold.kernel.errors import Conflict
 from freehold.kernel.store import Reader
@@ -50,13 +51,18 @@ async def prepare(change: Change) -> None:
 
 
 async def check(change: Change) -> None:
-    """Refuse to remove a credential that is in use, and to gain a client that can do more than the caller."""
-    await check_may_become(change, change.parent)
-    if change.document is None:
-        clients = change.tenant.registry.collection("clients")
-        record = await documents.read(change.tx, change.tenant, clients, change.parent)
-        if record and change.previous.id in _used_ids(record.document):
-            raise Conflict("The credential is in use. Remove it from the client's authentication methods first.")
+    """Refuse to gain a client that can do more than the caller."""
+    if change.document is not None:
+        await check_may_become(change, change.parent)
+
+
+async def delete_credential(call: Call) -> None:
+    """DELETE clients/{client_id}/credentials/{credential_id}: not while the client uses it."""
+    client_id, id_ = call.params.values()
+    client = await documents.get(call.tx, call.tenant, call.tenant.registry.collection("clients"), client_id)
+    if id_ in {entry.id for _, entries in _lists(client) for entry in entries}:
+        raise Conflict("The credential is in use. Remove it from the client's authentication methods first.")
+    await documents.delete(call.tx, call.tenant, CLIENT_CREDENTIALS, id_, actor=call.actor, parent=client_id)
 
 
 async def check_may_become(change: Change, client_id: str) -> None:
@@ -184,10 +190,6 @@ def _lists(client: Client) -> list[tuple[str, list[CredentialEntry]]]:
     return found
 
 
-def _used_ids(client: dict[str, Any]) -> set[str]:
-    return {str(entry.id) for _, entries in _lists(msgspec.convert(client, Client)) for entry in entries}
-
-
 async def _make(change: Change, entry: CredentialEntry, where: str) -> documents.Record:
     given = msgspec.to_builtins(entry)
     if "credential_type" not in given:
@@ -232,5 +234,6 @@ CLIENT_CREDENTIALS = Child(
     not_found=Text("Credential does not exist", "inexistent_credential"),
     prepare=prepare,
     check=check,
+    overrides={"delete": delete_credential},
     audit="client credential",
 )

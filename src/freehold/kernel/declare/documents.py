@@ -264,6 +264,7 @@ async def update(
 ) -> Record:
     """Merge a PATCH body into a document and store it by compare-and-set on its version.
 
+    `server` sets what only the server may, and removes what is UNSET there.
     Raises NotFound, InvalidBody, PreconditionFailed when `if_version` is not the version, Conflict on a lost race.
     """
     projection = project(declaration.document)
@@ -277,6 +278,7 @@ async def update(
     kept = {k: v for k, v in before.items() if k in projection.server_set | projection.immutable} if replace else before
     after = merge(projection, kept, values)
     after.update(server or {})
+    after = {name: value for name, value in after.items() if value is not msgspec.UNSET}
     now = tenant.clock.now_ms()
     _stamp(projection, after, updated=now)
     _check_variants(projection, after)
