@@ -22,9 +22,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 COMMIT_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
-_STATUS_TEXT = [str(status) for status in range(600)]
-
-Labels = tuple[str, ...]
+Labels = tuple[str | int, ...]
 
 
 class Counter:
@@ -34,7 +32,7 @@ class Counter:
         self.name, self.help_text, self.labels = name, help_text, labels
         self.values: dict[Labels, float] = {}
 
-    def inc(self, *labels: str, by: float = 1) -> None:
+    def inc(self, *labels: str | int, by: float = 1) -> None:
         """Add to the counter with these label values."""
         self.values[labels] = self.values.get(labels, 0) + by
 
@@ -47,7 +45,7 @@ class Histogram:
         # For each combination one number per bucket, one above the last, and the sum of all values.
         self.values: dict[Labels, list[float]] = {}
 
-    def observe(self, value: float, *labels: str) -> None:
+    def observe(self, value: float, *labels: str | int) -> None:
         """Count a value."""
         row = self.values.get(labels)
         if row is None:
@@ -64,14 +62,11 @@ class Metrics:
         self._histograms: dict[str, Histogram] = {}
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._shared: Path | None = None
-        self._requests = self.counter(
-            "freehold_http_requests", "Requests answered, by route name and status.", ("route", "status")
-        )
         self._latency = self.histogram(
             "freehold_http_request_seconds",
-            "Time from request to answer, by route name.",
+            "Requests answered and the time each took, by route name and status.",
             LATENCY_BUCKETS_S,
-            ("route",),
+            ("route", "status"),
         )
         self._commits = self.histogram(
             "freehold_store_commit_transactions", "Transactions made durable by one commit.", COMMIT_BUCKETS
@@ -93,8 +88,7 @@ class Metrics:
 
     def observe_request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request; the edge's observer."""
-        self._requests.inc(route, _STATUS_TEXT[status])
-        self._latency.observe(seconds, route)
+        self._latency.observe(seconds, route, status)
 
     def observe_commit(self, transactions: int) -> None:
         """Count a commit of the store and how many transactions it carried."""
@@ -171,7 +165,7 @@ class Metrics:
                     totals[tuple(labels)] = totals.get(tuple(labels), 0) + value
             family = CounterMetricFamily(name, counter.help_text, labels=counter.labels)
             for labels, value in sorted(totals.items()):
-                family.add_metric(labels, value)
+                family.add_metric([str(label) for label in labels], value)
             yield family
         for name, histogram in self._histograms.items():
             rows: dict[Labels, list[float]] = {}
@@ -183,7 +177,9 @@ class Metrics:
             bounds = [*(repr(bound) for bound in histogram.buckets), "+Inf"]
             for labels, row in sorted(rows.items()):
                 running = [sum(row[: index + 1]) for index in range(len(bounds))]
-                distribution.add_metric(labels, list(zip(bounds, running, strict=True)), row[-1])
+                distribution.add_metric(
+                    [str(label) for label in labels], list(zip(bounds, running, strict=True)), row[-1]
+                )
             yield distribution
         for name, (help_text, _) in self._gauges.items():
             yield GaugeMetricFamily(name, help_text, value=sum(s["gauges"].get(name, 0.0) for s in snapshots))

@@ -50,7 +50,7 @@ async def test_metrics_are_shown_to_the_configured_networks_only(edge: Edge) -> 
     for peer in ("127.0.0.1", "::1", "::ffff:127.0.0.1"):
         reply = await ask(edge, "GET", "/metrics", peer=peer)
         assert reply.status == 200
-        assert b'freehold_http_requests_total{route="operation.health",status="200"} 1.0' in reply.body
+        assert b'freehold_http_request_seconds_count{route="operation.health",status="200"} 1.0' in reply.body
 
     for peer in ("192.0.2.7", "", "unix"):
         headers = [("x-forwarded-for", "127.0.0.1")]

@@ -222,6 +222,9 @@ def test_a_client_may_ask_before_it_sends(port: int) -> None:
         (b"GET /echo/1 HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
         (b"GET /echo/1 HTTP/1.1\r\nHost: t\r\nHost: u\r\nConnection: close\r\n\r\n", 400),
         (b"GET /echo/a\rb HTTP/1.1\r\nHost: t\r\n\r\n", 400),
+        (b"GET /echo/a#b HTTP/1.1\r\nHost: t\r\n\r\n", 400),
+        (b"GET /echo/a?b#c HTTP/1.1\r\nHost: t\r\n\r\n", 400),
+        (b"CONNECT evil.test:443 HTTP/1.1\r\nHost: t\r\n\r\n", 400),
     ],
 )
 def test_a_request_that_two_readers_would_read_differently_is_refused(port: int, raw: bytes, status: int) -> None:
@@ -229,6 +232,13 @@ def test_a_request_that_two_readers_would_read_differently_is_refused(port: int,
 
     assert reply.status == status
     assert reply.header("connection") == "close" or reply.header("x-request-id")
+
+
+def test_an_absolute_target_is_read_for_its_path(port: int) -> None:
+    """RFC 9112 section 3.2.2"""
+    (reply,) = exchange(port, b"GET http://other.test/echo/1?x=1 HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n")
+
+    assert reply.json()["params"] == {"id": "1"}
 
 
 def test_an_upgrade_is_not_taken(port: int) -> None:
@@ -257,7 +267,7 @@ def test_a_client_that_leaves_a_stream_does_not_hold_the_server(port: int) -> No
 
 
 def test_a_client_that_stops_in_the_middle_is_cut_off(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol_module, "STALL_CHECK_S", 0.1)
+    monkeypatch.setattr(protocol_module, "CHECK_S", 0.1)
     with serving(build(held), bind("127.0.0.1", 0)) as port:
         silent, in_head, in_body, waiting, idle = (connect(port) for _ in range(5))
         in_head.sendall(b"GET /echo/1 HTTP/1.1\r\nHost")
@@ -275,6 +285,20 @@ def test_a_client_that_stops_in_the_middle_is_cut_off(held: Held, monkeypatch: p
         assert parse(read_to_end(idle))[0].status == 200
         for sock in (silent, in_head, in_body, waiting, idle):
             sock.close()
+
+
+def test_a_connection_without_use_is_closed(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol_module, "CHECK_S", 0.02)
+    with serving(build(held), bind("127.0.0.1", 0)) as port:
+        idle, waiting = connect(port), connect(port)
+        waiting.sendall(get("/held", CLOSE))
+        idle.sendall(get("/echo/1"))
+
+        assert read_to_end(idle).startswith(b"HTTP/1.1 200")
+        held.go_on.set()
+        assert parse(read_to_end(waiting))[0].json() == {"held": True}
+        idle.close()
+        waiting.close()
 
 
 def test_a_stopping_server_finishes_what_it_began_and_takes_nothing_new(held: Held) -> None:

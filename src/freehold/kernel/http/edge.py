@@ -127,8 +127,7 @@ class Edge:
             raise HeadersTooLarge("Too many header fields")
         if request.headers.repeated is not None:
             raise BadRequest(f"Header sent more than once: {request.headers.repeated}")
-        host = request.host
-        if not host:
+        if not request.host:
             raise BadRequest("The Host header is missing")
         route: Route | None = None
         refusal: FreeholdError | None = None
@@ -138,7 +137,7 @@ class Edge:
             refusal = error
         request.route = route
         if route is None or route.tenant:
-            tenant = request.tenant = await self._resolve_tenant(host)
+            tenant = request.tenant = await self._resolve_tenant(request.host)
             if tenant is None:
                 raise _UnknownHost
             request.log_fields["tenant"] = tenant

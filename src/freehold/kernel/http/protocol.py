@@ -1,12 +1,13 @@
 """uvicorn's HTTP/1.1 connection with the limits it leaves open, and a shorter way out for the usual answer.
 
-A head over the limit is refused while it arrives, so it never fills the memory. A client that stops in the middle of a
-request is cut off; one that merely keeps a connection open is closed by uvicorn's keep-alive timeout.
+A head over the limit is refused while it arrives, so it never fills the memory. One timer for each connection cuts off
+clients that stop in the middle of a request, and later those that keep a connection open without using it.
 """
 
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 65_536
@@ -14,8 +15,13 @@ MAX_URL_BYTES = 16_384
 MAX_HEADER_COUNT = 100
 
 # Between two checks a request under way must have become complete or sent this many bytes.
-STALL_CHECK_S = 20.0
+CHECK_S = 20.0
 STALL_MIN_BYTES = 4_096
+# A connection without a request is closed at this check.
+IDLE_CHECKS = 4
+
+
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
@@ -31,10 +37,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._phase_at_check = 1
         self._received = 0
         self._received_at_check = 0
+        self._idle_checks = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._check = self.loop.call_later(STALL_CHECK_S, self._check_progress)
+        self._check = self.loop.call_later(CHECK_S, self._check_progress)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._check is not None:
@@ -46,7 +53,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().data_received(data)
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._head_bytes = 0
         self._phase += 2 if self._phase % 2 else 1
 
@@ -65,13 +74,63 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        # uvicorn offers no place to say which class a cycle has; its task has not started to run yet.
-        self.cycle.__class__ = DirectCycle
+        """Start the request; uvicorn's own version also decodes the path, which the edge does for itself."""
+        parser = self.parser
+        url = self.url
+        if b"#" in url:
+            raise ValueError("a request target has no fragment (RFC 9112 section 3.2)")
+        if url[:1] == b"/":
+            raw_path, _, query = url.partition(b"?")
+        else:
+            parts = httptools.parse_url(url)
+            raw_path, query = parts.path or b"/", parts.query or b""
+        http_version = parser.get_http_version()
+        scope: Any = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": http_version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": parser.get_method().decode("ascii"),
+            "root_path": "",
+            "path": raw_path.decode("ascii"),
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": self.headers,
+        }
+        self.scope = scope
+        before = self.cycle
+        self.cycle = DirectCycle(
+            scope,
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            False,
+            self.server_state.default_headers,
+            asyncio.Event(),
+            self.expect_100_continue,
+            http_version != "1.0" and parser.should_keep_alive(),
+            self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_message_complete(self) -> None:
         self._phase += 1
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def send_400_response(self, msg: str) -> None:
         status, text = self._refusal or (400, "Invalid HTTP request received.")
@@ -85,13 +144,21 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         raise ValueError(text)  # httptools turns it into the error that ends in send_400_response
 
     def _check_progress(self) -> None:
-        in_one_request = self._phase % 2 == 1 and self._phase == self._phase_at_check
-        if in_one_request and self._received - self._received_at_check < STALL_MIN_BYTES and not self.flow.read_paused:
-            self.transport.close()
-            return
+        """Runs every CHECK_S: closes what stopped in the middle of a request, and what has been idle for long."""
+        if self._phase != self._phase_at_check:
+            self._idle_checks = 0
+        elif self._phase % 2:
+            if self._received - self._received_at_check < STALL_MIN_BYTES and not self.flow.read_paused:
+                self.transport.close()
+                return
+        elif self.cycle.response_complete:
+            self._idle_checks += 1
+            if self._idle_checks >= IDLE_CHECKS:
+                self.transport.close()
+                return
         self._phase_at_check = self._phase
         self._received_at_check = self._received
-        self._check = self.loop.call_later(STALL_CHECK_S, self._check_progress)
+        self._check = self.loop.call_later(CHECK_S, self._check_progress)
 
 
 class DirectCycle(RequestResponseCycle):

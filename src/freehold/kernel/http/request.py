@@ -98,16 +98,12 @@ class Request:
     the caller. Headers put into `response_headers` are sent with the answer, also when it is an error.
     """
 
-    method: str
-    raw_path: str
     tenant: Any = None
     services: Any = None
     auth: Any = None
     route: Route | None = None
     params: Mapping[str, str] = NO_PARAMS
     log_fields: dict[str, Any]
-    _headers: Headers | None = None
-    _host: str | None = None
     _path: list[str] | None = None
     _query: Parameters | None = None
     _cookies: dict[str, str] | None = None
@@ -125,21 +121,18 @@ class Request:
         services: Any = None,
     ) -> None:
         self.scope = scope
-        self.method = scope["method"]
-        raw_path: bytes | None = scope.get("raw_path")
-        self.raw_path = raw_path.decode("latin-1") if raw_path is not None else scope["path"]
+        self.method: str = scope["method"]
+        self.raw_path: str = scope["raw_path"].decode("latin-1")
+        self.headers = headers = Headers(scope["headers"])
+        # The host and port the client asked for, in lower case; empty when it named none.
+        self.host = headers.get("host", "").lower()
+        if proxies.forwarded_host and proxies.trusts(self.peer_ip):
+            self.host = headers.get("x-forwarded-host", self.host).lower()
         self.request_id = request_id
         self.services = services
         self.response_headers: list[tuple[str, str]] = []
         self._receive = receive
         self._proxies = proxies
-
-    @property
-    def headers(self) -> Headers:
-        """Headers by lower-case name."""
-        if self._headers is None:
-            self._headers = Headers(self.scope["headers"])
-        return self._headers
 
     @property
     def path(self) -> list[str]:
@@ -181,16 +174,6 @@ class Request:
             forwarded = self.headers.get("x-forwarded-proto")
             return forwarded if forwarded in {"http", "https"} else scheme
         return scheme
-
-    @property
-    def host(self) -> str:
-        """The host and port the client asked for, in lower case; empty when it named none."""
-        if self._host is None:
-            host = self.headers.get("host", "")
-            if self._proxies.forwarded_host and self._proxies.trusts(self.peer_ip):
-                host = self.headers.get("x-forwarded-host", host)
-            self._host = host.lower()
-        return self._host
 
     @property
     def origin(self) -> str:
@@ -288,3 +271,4 @@ class Request:
         """Remove spooled uploads."""
         if self._uploads is not None:
             self._uploads.close()
+            self._uploads = None

@@ -46,7 +46,7 @@ class Response:
     ) -> None:
         self.status = status
         self.body = body
-        self.headers = list(headers)
+        self.headers = [*headers] if headers else []
         self.content_type = content_type
         if cache_control is not NO_STORE:
             self.cache_control = cache_control

@@ -29,7 +29,6 @@ from freehold.kernel.http.edge import Edge
 from freehold.kernel.http.protocol import LimitedHttpProtocol
 
 BACKLOG = 2048
-KEEP_ALIVE_S = 75
 # An answer nobody takes for this long ends the connection, so that slow readers cannot hold memory for ever.
 UNREAD_TIMEOUT_MS = 120_000
 RESTART_DELAY_S = 1.0
@@ -122,8 +121,13 @@ def serve(
     if len(listener.sockets) > 1:
         _Supervisor(edge, listener, tls, on_ready, grace_s).run()
         return
-    server = _Server(edge, tls, grace_s, lambda: on_ready(listener.port) if on_ready else None)
-    server.run_on(listener.sockets[0])
+
+    def ready() -> None:
+        gc.freeze()  # what exists now lives as long as the process; collections need not look at it again
+        if on_ready is not None:
+            on_ready(listener.port)
+
+    _Server(edge, tls, grace_s, ready).run_on(listener.sockets[0])
 
 
 @contextmanager
@@ -188,7 +192,6 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=grace_s,
                 ssl_context_factory=(lambda _config, _default: context) if context is not None else None,
             )
@@ -225,7 +228,6 @@ class _Server(uvicorn.Server):
         if self._stop_fd is not None:
             self._loop.add_reader(self._stop_fd, self._stop)
         await super().startup(sockets)
-        gc.freeze()  # what exists now lives as long as the process; collections need not look at it again
         if not self.should_exit:
             self._on_ready()
 
@@ -374,4 +376,5 @@ class _Supervisor:
 
 
 def _say_ready(fd: int) -> None:
+    gc.freeze()
     os.write(fd, b"r")
