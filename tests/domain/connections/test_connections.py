@@ -110,6 +110,17 @@ async def test_a_wrong_option_is_named(configured: Configured, options: dict[str
         await configured.create(CONNECTIONS, {"name": "db", "strategy": "auth0", "options": options})
 
 
+@pytest.mark.parametrize(
+    ("strategy", "name"), [("oidc", "authorization_endpoint"), ("samlp", "signInEndpoint"), ("oauth2", "icon_url")]
+)
+async def test_a_url_that_runs_as_script_is_not_stored(configured: Configured, strategy: str, name: str) -> None:
+    """Threats: stored URLs."""
+    given = {"name": "x", "strategy": strategy, "options": {name: "javascript:alert(1)"}}
+
+    with pytest.raises(InvalidBody, match=f"options.{name}"):
+        await configured.create(CONNECTIONS, given)
+
+
 async def test_options_that_nobody_knows_are_kept(configured: Configured) -> None:
     made = await configured.create(
         CONNECTIONS,

@@ -137,6 +137,10 @@ def _check_shape(client: Client, given: Any) -> None:
                 check_format(
                     "absolute-https-uri-with-placeholders-or-empty", url, f"{name}.backchannel_logout_urls[{index}]"
                 )
+    if "express_configuration" in given and client.express_configuration:
+        template = client.express_configuration.initiate_login_uri_template
+        form = "absolute-https-uri-with-placeholders-or-empty"
+        check_format(form, template, "express_configuration.initiate_login_uri_template")
     if "client_metadata" in given and client.client_metadata is not UNSET:
         _check_metadata(client.client_metadata)
     methods = client.client_authentication_methods

@@ -38,6 +38,16 @@ PACKAGE = Package(
 )
 
 __all__ = [
-    "CONNECTIONS", "CONNECTION_CLIENTS", "CONNECTION_KEYS", "DATABASE", "DEFAULT_CONNECTION", "PACKAGE", "Connection",
-    "WRITE_ONLY_SECRETS", "PasswordPolicy", "enabled_connections", "broken_rules", "password_policy",
+    "CONNECTIONS",
+    "CONNECTION_CLIENTS",
+    "CONNECTION_KEYS",
+    "DATABASE",
+    "DEFAULT_CONNECTION",
+    "PACKAGE",
+    "WRITE_ONLY_SECRETS",
+    "Connection",
+    "PasswordPolicy",
+    "broken_rules",
+    "enabled_connections",
+    "password_policy",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ from freehold.kernel.declare import (
 )
 from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.compile import project
-from freehold.kernel.declare.formats import is_host_name
+from freehold.kernel.declare.formats import check_format, is_host_name
 from freehold.kernel.declare.validation import InvalidBody
 from freehold.kernel.errors import Conflict
 from freehold.kernel.http.response import Response, json
@@ -33,6 +33,14 @@ from freehold.kernel.http.response import Response, json
 CLIENTS_AT_ONCE = 50
 MAX_METADATA = 10
 LONGEST_METADATA = 255
+# Where browsers and this server are sent to, whatever the strategy; what is fetched is guarded again when it is.
+URL_OPTIONS = frozenset(
+    {
+        "accessTokenURL", "authorizationURL", "authorization_endpoint", "discovery_url", "gateway_url", "icon_url",
+        "jwks_uri", "metadataUrl", "pingFederateBaseUrl", "requestTokenURL", "signInEndpoint", "signOutEndpoint",
+        "tokenURL", "token_endpoint", "userAuthorizationURL", "userinfo_endpoint",
+    }
+)  # fmt: skip
 NAMED_LIKE_ITSELF = frozenset({"oidc", "okta", "waad"})
 
 
@@ -137,6 +145,9 @@ def _fill_new(change: Change, connection: Connection) -> None:
 def _check_options(connection: Connection) -> None:
     """What options exclude each other, in Auth0's recorded words."""
     options = connection.options or {}
+    for name in URL_OPTIONS & options.keys():
+        if isinstance(options[name], str):
+            check_format("absolute-uri-or-empty", options[name], f"options.{name}")
     if connection.strategy == "okta" and options.get("domain") and not is_host_name(str(options["domain"])):
         raise InvalidBody("Payload validation error: 'A host name is expected' on property options.domain.")
     attributes = options.get("attributes")
