@@ -304,10 +304,12 @@ async def delete(
     *,
     actor: Actor = SYSTEM,
     parent: str | None = None,
+    checked: bool = True,
 ) -> bool:
     """Remove a document and what hangs on it; answers whether there was one.
 
-    What refers to it goes (`cascade`), is emptied (`clear`), or forbids it (`restrict`: Conflict).
+    What refers to it goes (`cascade`), is emptied (`clear`), or forbids it (`restrict`: Conflict). `checked` is off for
+    what goes along with something else: whether it may go alone is not the question then.
     """
     current = await read(tx, tenant, declaration, id_)
     if current is None or (parent is not None and current.parent != parent):
@@ -315,7 +317,7 @@ async def delete(
     change = Change(
         tx, tenant, None, msgspec.convert(current.document, declaration.document), {}, actor, id_, current.parent
     )
-    if declaration.check:
+    if declaration.check and checked:
         await declaration.check(change)
     await tenant.registry.release(tx, tenant, declaration, current, actor)
     await tx.run(statements(declaration).delete, tenant_id=tenant.id, id=id_)

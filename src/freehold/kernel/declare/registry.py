@@ -97,7 +97,7 @@ class Registry:
         for other in self.by_name.values():
             if isinstance(other, Child) and other.parent == declaration.name:
                 for child in await documents.select(tx, tenant, other, parent=gone.id):
-                    await documents.delete(tx, tenant, other, child.id, actor=actor)
+                    await documents.delete(tx, tenant, other, child.id, actor=actor, checked=False)
             elif isinstance(other, Stored):
                 for column in other.cascade:
                     if other.refs[column] == declaration.name:
@@ -113,7 +113,7 @@ class Registry:
                 if ref.on_delete == "restrict":
                     raise Conflict(f"The object is still used by {other.name} {record.id}.")
                 if ref.on_delete == "cascade":
-                    await documents.delete(tx, tenant, other, record.id, actor=actor)
+                    await documents.delete(tx, tenant, other, record.id, actor=actor, checked=False)
                 else:
                     record.document.pop(name, None)
                     document = documents.typed(other, record)
