@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.support.browser",
     "tests.support.node",
     "tests.support.server",
+    "tests.support.in_process",
 ]

@@ -90,8 +90,8 @@ def build_router(
     return router
 
 
-def build_edge(settings: Settings) -> Edge:
-    """The ASGI application. It opens its store and threads when it starts to serve."""
+def build_edge(settings: Settings, *, clock: Clock | None = None) -> Edge:
+    """The ASGI application. It opens its store and threads when it starts to serve; tests bring a clock of their own."""
 
     async def resolve(host: str) -> TenantScope | None:
         services: Services = edge.services
@@ -100,7 +100,7 @@ def build_edge(settings: Settings) -> Edge:
     @asynccontextmanager
     async def lifespan(edge: Edge) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            services = edge.services = await open_services(settings, stack)
+            services = edge.services = await open_services(settings, stack, clock=clock or SystemClock())
             metrics.gauge(
                 "freehold_password_queue_depth", "Password checks waiting.", lambda: services.passwords.waiting
             )
@@ -134,9 +134,8 @@ def build_edge(settings: Settings) -> Edge:
     return edge
 
 
-async def open_services(settings: Settings, stack: AsyncExitStack) -> Services:
+async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clock) -> Services:
     """Open what a process needs; the stack closes it again."""
-    clock = SystemClock()
     store = open_store(settings.store_url, clock=clock)
     stack.push_async_callback(store.close)
     keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
