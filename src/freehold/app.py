@@ -31,9 +31,10 @@ from freehold.kernel.store import Store, open_store
 from freehold.kernel.store.sqlite import SqliteStore
 from freehold.login import add_routes as add_login_routes
 from freehold.login import render_page_error
-from freehold.protocols.oauth import add_routes as add_oauth_routes
-from freehold.protocols.oauth import allows_origin, render_oauth_error
 from freehold.protocols.oauth.access_tokens import verify_access_token
+from freehold.protocols.oauth.cors import allows_origin
+from freehold.protocols.oauth.errors import render_oauth_error
+from freehold.protocols.oauth.routes import add_routes as add_oauth_routes
 from freehold.registry import REGISTRY
 from freehold.surfaces.management.edge import render_error as render_management_error
 from freehold.surfaces.management.routes import add_routes as add_management_routes

@@ -17,7 +17,7 @@ from freehold.domain import (
 )
 from freehold.kernel import vault
 from freehold.kernel.declare.registry import Registry
-from freehold.protocols import oauth
+from freehold.protocols.oauth import tables as oauth
 
 PACKAGES = (
     tenants.PACKAGE,

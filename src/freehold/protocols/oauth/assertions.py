@@ -12,25 +12,9 @@ from freehold.domain.applications import CLIENT_CREDENTIALS, CLIENTS, Client
 from freehold.kernel.clock import parse_iso
 from freehold.kernel.crypto import jose
 from freehold.kernel.crypto.assertions import AssertionKey, verify_assertion
-from freehold.kernel.declare import Ephemeral, TenantScope, documents
+from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.store import Store
-from freehold.kernel.store.schema import Column, Index, Table
 from freehold.protocols.oauth.errors import InvalidClient
-
-USED_ASSERTIONS = Ephemeral(
-    table=Table(
-        "used_assertions",
-        (
-            Column("tenant_id", "text"),
-            Column("client_id", "text"),
-            Column("jti", "text"),
-            Column("expires_at_ms", "bigint"),
-        ),
-        key=("tenant_id", "client_id", "jti"),
-        indexes=(Index(("tenant_id", "expires_at_ms")),),
-    ),
-    because="An assertion names this server and lives for five minutes at most; elsewhere it is worth nothing.",
-)
 
 
 async def verify_client_assertion(assertion: str, client_id: object, *, store: Store, tenant: TenantScope) -> Client:

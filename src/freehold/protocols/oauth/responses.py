@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from freehold import login
 from freehold.domain.applications import Client
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, redirect
-from freehold import login
 from freehold.protocols.oauth.authorize_request import Authorize, AuthorizeError, PageError
 
 

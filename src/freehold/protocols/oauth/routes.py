@@ -1,0 +1,28 @@
+"""The endpoints of the Authentication API and where they answer."""
+
+from freehold.kernel.http.router import Router
+from freehold.protocols.oauth import authorize, databases, discovery, logout, revoke, token, userinfo
+
+
+def add_routes(router: Router) -> None:
+    """Put the endpoints into the router."""
+    for name in ("openid-configuration", "oauth-authorization-server"):
+        path = f"/.well-known/{name}"
+        router.add("GET", path, discovery.configuration, name=f"discovery.{name}", family="oauth", cors="any")
+    router.add("GET", "/.well-known/jwks.json", discovery.jwks, name="discovery.jwks", family="oauth", cors="any")
+    for method in ("GET", "POST"):
+        suffix = method.lower()
+        router.add(method, "/authorize", authorize.authorize, name=f"oauth.authorize.{suffix}", family="page")
+        router.add(method, "/userinfo", userinfo.userinfo, name=f"oauth.userinfo.{suffix}", family="oauth", cors="any")
+        router.add(method, "/oidc/logout", logout.oidc_logout, name=f"oauth.logout.{suffix}", family="page")
+    router.add("GET", "/authorize/resume", authorize.resume, name="oauth.resume", family="page")
+    router.add("GET", "/v2/logout", logout.v2_logout, name="oauth.v2_logout", family="page")
+    router.add("POST", "/oauth/token", token.token_endpoint, name="oauth.token", family="oauth", cors="client")
+    router.add("POST", "/oauth/revoke", revoke.revoke, name="oauth.revoke", family="oauth", cors="client")
+    router.add(
+        "POST", "/dbconnections/signup", databases.sign_up, name="databases.signup", family="oauth", cors="client"
+    )
+    router.add(
+        "POST", "/dbconnections/change_password", databases.change_password, name="databases.change_password",
+        family="oauth", cors="client",
+    )  # fmt: skip
