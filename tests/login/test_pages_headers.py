@@ -1,5 +1,7 @@
 """The headers of the pages: who may frame them, what may run in them, where their forms may go."""
 
+from typing import Any
+
 import pytest
 
 from freehold.login import assets, views
@@ -8,7 +10,7 @@ from freehold.login.views import Brand
 from tests.login.examples import EXAMPLES, FORM, NONCE, context
 
 
-def headers(name: str, **changes: object) -> dict[str, str]:
+def headers(name: str, **changes: Any) -> dict[str, str]:
     answer = render(EXAMPLES[name], context(**changes))
     assert len(dict(answer.headers)) == len(answer.headers)
     return dict(answer.headers)
@@ -18,7 +20,7 @@ def directives(policy: str) -> dict[str, str]:
     return dict(part.split(" ", 1) for part in policy.split("; "))
 
 
-def policy(name: str, **changes: object) -> dict[str, str]:
+def policy(name: str, **changes: Any) -> dict[str, str]:
     return directives(headers(name, **changes)["content-security-policy"])
 
 

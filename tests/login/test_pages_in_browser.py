@@ -5,6 +5,7 @@ No server: the browser's requests are answered from here, the origin of the page
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -52,7 +53,7 @@ class Stage:
             mail = mail_document(self.mail)
             await route.fulfill(body=mail.body, headers=dict(mail.headers))
 
-    async def open(self, view: View, **changes: object) -> Page:
+    async def open(self, view: View, **changes: Any) -> Page:
         self.views["/page"] = (view, context(**changes))
         await self.page.goto(f"{ISSUER}/page")
         return self.page

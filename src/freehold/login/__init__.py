@@ -1,7 +1,8 @@
 """The interactive login: one state machine, its steps, pages and texts.
 
-A protocol begins a sign-in with `start` and gets the browser back at `/authorize/resume`. What the pages learn on the way
-stands in the transaction's payload: `session_id` once the user signed in, `consented`, or `error` when it ends badly.
+A protocol begins a sign-in with `start` and gets the browser back at `/authorize/resume`. What the pages learn on the
+way stands in the transaction's payload: `session_id` once the user signed in, `consented`, or `error` when it ends
+badly.
 """
 
 from freehold.kernel.errors import NotFound
@@ -12,7 +13,7 @@ from freehold.login import assets, landing, outbox
 from freehold.login.answers import form_post, render_page_error, web_message
 from freehold.login.cookies import forget_session, is_bound_to, session_cookie
 from freehold.login.flow import ask_consent, begin, start
-from freehold.login.steps import consent, reset_password, sign_in, sign_out, sign_up, verify_email
+from freehold.login.steps import consent, reset_password, sign_in, sign_up, verify_email
 from freehold.login.steps.sign_out import ask_logout, confirmed_logout, logged_out, stayed
 
 
@@ -49,6 +50,18 @@ async def asset(request: Request) -> Response:
 
 
 __all__ = [
-    "add_routes", "ask_consent", "ask_logout", "begin", "confirmed_logout", "forget_session", "form_post", "is_bound_to",
-    "logged_out", "render_page_error", "session_cookie", "start", "stayed", "web_message",
-]  # fmt: skip
+    "add_routes",
+    "ask_consent",
+    "ask_logout",
+    "begin",
+    "confirmed_logout",
+    "forget_session",
+    "form_post",
+    "is_bound_to",
+    "logged_out",
+    "render_page_error",
+    "session_cookie",
+    "start",
+    "stayed",
+    "web_message",
+]

@@ -1,8 +1,8 @@
 """The cookies of the hosted pages.
 
 `auth0` holds the session and is sent in frames of other sites too, for silent sign-in; `auth0_compat` is its twin for
-browsers that misread SameSite=None. `__Host-visit` is one random value per browser: transactions are bound to it and form
-tokens derived from it, so that neither works in another browser.
+browsers that misread SameSite=None. `__Host-visit` is one random value per browser: transactions are bound to it and
+form tokens derived from it, so that neither works in another browser.
 """
 
 import hmac

@@ -1,6 +1,7 @@
 """The ticket itself: bound to one user, one identity and the exact address it was sent to; used once.
 
-The link holds a random value, the row its SHA-256. Looking at a ticket does not use it, because mail scanners follow links.
+The link holds a random value, the row its SHA-256. Looking at a ticket does not use it, because mail scanners follow
+links.
 """
 
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ TICKETS = Stored(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """What a link stands for. `payload`: identity, email, client_id, result_url, connection, mark_email_as_verified ..."""
+    """What a link stands for. `payload`: identity, email, client_id, result_url, mark_email_as_verified ..."""
 
     kind: Kind
     user_id: str

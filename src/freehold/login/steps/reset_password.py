@@ -1,12 +1,13 @@
 """Forgotten password: ask for a mail, and set a new password with the ticket in it.
 
-The first page answers the same for every address. Setting the password needs the ticket and a form that this browser was
-given; the address behind the ticket is verified by it, and everything the old password opened is closed.
+The first page answers the same for every address. Setting the password needs the ticket and a form that this browser
+was given; the address behind the ticket is verified by it, and everything the old password opened is closed.
 """
 
 from urllib.parse import urlencode
 
-from freehold.domain.tickets import State, Ticket as Proof, find_ticket, use_ticket
+from freehold.domain.tickets import State, find_ticket, use_ticket
+from freehold.domain.tickets import Ticket as Proof
 from freehold.domain.users import Database, PasswordRefused, find_database, find_profile, prepare_password, set_password
 from freehold.kernel.errors import Forbidden
 from freehold.kernel.http.csrf import form_token, verify_form

@@ -1,7 +1,7 @@
 """A new account, and being signed in with it at once.
 
-That an address is taken is told here, because whoever owns it would otherwise wait for ever; who must not tell may switch
-sign-up off. The mail to verify the address is sent behind the answer.
+That an address is taken is told here, because whoever owns it would otherwise wait for ever; who must not tell may
+switch sign-up off. The mail to verify the address is sent behind the answer.
 """
 
 from typing import Any
