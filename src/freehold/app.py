@@ -92,7 +92,7 @@ def build_router(
 
 
 def build_edge(settings: Settings, *, clock: Clock | None = None) -> Edge:
-    """The ASGI application. It opens its store and threads when it starts to serve; tests bring a clock of their own."""
+    """The ASGI application. It opens its store and threads when it starts to serve; tests bring their own clock."""
 
     async def resolve(host: str) -> TenantScope | None:
         services: Services = edge.services
