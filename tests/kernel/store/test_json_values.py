@@ -70,9 +70,9 @@ async def test_null_and_what_is_empty_are_no_values(store: Store) -> None:
     assert await found(store, ("absent", "text"), "1 = 1") == []
 
 
-@pytest.mark.parametrize(("name", "value"), [("a b.c", "dots"), ("ключ", "letters"), ("back\\slash", "slash")])
-async def test_unusual_member_names_are_reached(store: Store, name: str, value: str) -> None:
-    assert await found(store, ("m", name), "v.text = :value", value=value) == ["odd"]
+async def test_unusual_member_names_are_reached(store: Store) -> None:
+    for name, value in (("a b.c", "dots"), ("ключ", "letters"), ("back\\slash", "slash")):
+        assert await found(store, ("m", name), "v.text = :value", value=value) == ["odd"]
 
 
 async def test_a_quotation_mark_in_a_member_name_is_refused() -> None:
@@ -80,37 +80,39 @@ async def test_a_quotation_mark_in_a_member_name_is_refused() -> None:
         JsonWalk(("m", 'a"b'))
 
 
-@pytest.mark.parametrize("document", ['{"m": {"text": "\\u0000"}}', '{"m": {"text": "gold", "number": 1e999}}'])
-async def test_one_document_that_a_database_cannot_read_spoils_no_search(store: Store, document: str) -> None:
-    await store.run("insert into notes (id, document) values ('bad', :document)", document=document)
+async def test_one_document_that_a_database_cannot_read_spoils_no_search(store: Store) -> None:
+    async with store.transaction() as tx:
+        await tx.run('insert into notes (id, document) values (\'nul\', \'{"m": {"text": "\\u0000"}}\')')
+        await tx.run("insert into notes (id, document) values ('huge', '{\"m\": {\"number\": 1e999}}')")
+        await tx.run("insert into notes (id, document) values ('tiny', '{\"m\": {\"number\": 1e-999}}')")
 
     assert "scalars" in await found(store, ("m", "text"), "v.text = 'gold'")
     assert await found(store, ("m", "number"), "v.number between 12 and 14") == ["scalars"]
 
 
-@pytest.mark.parametrize(
-    ("literals", "matching"),
-    [
-        (("jane", ""), ["jane smith"]),
-        (("", "smith"), ["jane smith", "john_smith"]),
-        (("j", "n", "h"), ["jane smith", "john_smith"]),
-        (("john_", ""), ["john_smith"]),
-        (("JANE", ""), []),
-        (("100%", ""), ["100%"]),
-        (("a[b]", "?"), ["a[b]*?"]),
-        (("a", "*?"), ["a[b]*?"]),
-        (("back\\", ""), ["back\\slash"]),
-        (("100%",), ["100%"]),
-    ],
-)
-async def test_a_wildcard_matches_what_has_its_form(
-    store: Store, literals: tuple[str, ...], matching: list[str]
-) -> None:
+FORMS = {
+    ("jane", ""): ["jane smith"],
+    ("", "smith"): ["jane smith", "john_smith"],
+    ("j", "n", "h"): ["jane smith", "john_smith"],
+    ("john_", ""): ["john_smith"],
+    ("JANE", ""): [],
+    ("100%", ""): ["100%"],
+    ("100%",): ["100%"],
+    ("a[b]", "?"): ["a[b]*?"],
+    ("a", "*?"): ["a[b]*?"],
+    ("back\\", ""): ["back\\slash"],
+}
+
+
+async def test_a_wildcard_matches_what_has_its_form(store: Store) -> None:
     async with store.transaction() as tx:
         await tx.run("delete from notes")
         for text in ("jane smith", "john_smith", "johnXsmit", "100%", "1000", "a[b]*?", "back\\slash"):
             await tx.run("insert into notes (id, document) values (:id, '{}')", id=text)
 
-    rows = await store.search("select id from notes where wildcard(id, :form) order by id", form=Wildcard(literals))
+    matching = {}
+    for literals in FORMS:
+        rows = await store.all("select id from notes where wildcard(id, :form) order by id", form=Wildcard(literals))
+        matching[literals] = [row[0] for row in rows]
 
-    assert [row[0] for row in rows] == matching
+    assert matching == FORMS

@@ -1,1 +1,38 @@
-"""Lucene queries translated to bound SQL."""
+"""Finding and listing: Lucene queries over an allow-list of fields, pages in three styles, a choice of fields.
+
+`translate` makes a condition in SQL out of a query, `fields` says what can be searched, `ordering` reads `sort`,
+`paging` reads the parameters of a listing and shapes its answer, `masks` keeps some fields of a document.
+"""
+
+from freehold.kernel.search.fields import (
+    BooleanField,
+    DateField,
+    DomainField,
+    Field,
+    FieldSet,
+    JsonField,
+    NumberField,
+    RelatedField,
+    TextField,
+)
+from freehold.kernel.search.ordering import order_by
+from freehold.kernel.search.refusals import InvalidPaging, InvalidParameter, InvalidQuery
+from freehold.kernel.search.translate import Filter, translate
+
+__all__ = [
+    "BooleanField",
+    "DateField",
+    "DomainField",
+    "Field",
+    "FieldSet",
+    "Filter",
+    "InvalidPaging",
+    "InvalidParameter",
+    "InvalidQuery",
+    "JsonField",
+    "NumberField",
+    "RelatedField",
+    "TextField",
+    "order_by",
+    "translate",
+]
