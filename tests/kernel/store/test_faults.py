@@ -71,6 +71,21 @@ async def test_a_transaction_inside_a_transaction_is_a_bug(empty_store: Store) -
     assert await ids(empty_store) == ["outer"]
 
 
+async def test_bodies_that_read_outside_do_not_wait_for_each_other(empty_store: Store) -> None:
+    """More transactions than connections, each of which reads what is committed before it writes."""
+    await create_schema(empty_store, [NOTES])
+
+    async def look_and_write(number: int) -> None:
+        async with empty_store.transaction() as tx:
+            await empty_store.all("select id from notes")
+            await tx.run(INSERT, id=f"{number:02d}", text="")
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(look_and_write(number) for number in range(40)))
+
+    assert len(await ids(empty_store)) == 40
+
+
 async def test_a_bug_in_a_statement_is_not_disguised(empty_store: Store) -> None:
     for call in (empty_store.one, empty_store.all, empty_store.run, empty_store.search):
         with pytest.raises(Exception, match="nowhere") as raised:

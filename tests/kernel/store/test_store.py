@@ -479,6 +479,32 @@ async def test_what_one_database_cannot_store_both_refuse(store: Store, value: o
     assert await ids(store) == []
 
 
+# Indexes serve the queries they were made for
+
+PLANS = {"sqlite": "explain query plan ", "postgresql": "explain "}
+
+
+@pytest.mark.parametrize(
+    ("condition", "index"),
+    [
+        ("tenant_id = :t and id = :x", ("things_pkey", "PRIMARY KEY")),
+        ("tenant_id = :t and email = :x", ("things_email",)),
+        ("tenant_id = :t and json_text(document, 'slug') = :x", ("things_slug",)),
+        ("tenant_id = :t and one_of(email, :list)", ("things_email",)),
+    ],
+)
+async def test_an_index_is_used(store: Store, condition: str, index: tuple[str, ...]) -> None:
+    async with store.transaction() as tx:
+        if store.dialect.name == "postgresql":
+            await tx.run("set local enable_seqscan = off")  # the table is too small for an index to pay
+        plan = await tx.all(
+            f"{PLANS[store.dialect.name]}select document from things where {condition}",
+            t="acme", **({"list": Values(["a"])} if ":list" in condition else {"x": "a"}),
+        )  # fmt: skip
+
+    assert any(name in str(plan) for name in index), plan
+
+
 # Search and snapshots
 
 

@@ -237,7 +237,7 @@ class PostgresqlBulkWriter:
         self.url = url
         self.dialect = PostgresqlDialect()
         self._loop = asyncio.new_event_loop()
-        self._store = PostgresqlStore(url, clock=SystemClock(), pool_size=1)
+        self._store = PostgresqlStore(url, clock=SystemClock(), pool_size=2)
         self._transaction = None
 
     def begin(self) -> None:

@@ -325,6 +325,11 @@ def _postgresql_json_values(column: str, walk: str) -> str:
     return _POSTGRESQL_JSON_VALUES.format(column=column, walk=walk)
 
 
+def _sqlite_one_of(column: str, values: str) -> str:
+    # The first half says no more than the second, but SQLite needs it to use an index `where column is not null`.
+    return f"({column} is not null and {column} in (select value from json_each({values})))"  # noqa: S608
+
+
 _SQLITE_WORDS: dict[str, Callable[..., str]] = {
     "{without_rowid}": lambda: "strict, without rowid",
     "{with_rowid}": lambda: "strict",
@@ -334,7 +339,7 @@ _SQLITE_WORDS: dict[str, Callable[..., str]] = {
     "json_values": _sqlite_json_values,
     "wildcard": lambda value, pattern: f"({value} glob {pattern})",
     "ilike": lambda value, pattern: f"({value} like {pattern} escape '\\')",
-    "one_of": lambda column, values: f"({column} in (select value from json_each({values})))",  # noqa: S608
+    "one_of": _sqlite_one_of,
     "skip_locked": lambda: "",
 }
 

@@ -45,10 +45,11 @@ class PostgresqlStore:
         self.url = url
         self.clock = clock
         self.dialect = PostgresqlDialect()
-        self._pool_size = pool_size
-        self._pool: asyncpg.Pool | None = None
-        self._opening = asyncio.Lock()
-        self._search_slots = asyncio.Semaphore(max(1, pool_size // 2))
+        # Reads have connections of their own: a transaction's body may read outside of it, and would otherwise wait
+        # for a connection that is held by another body that waits as well.
+        self._reading = _Lane(self, max(1, pool_size // 2))
+        self._writing = _Lane(self, max(1, pool_size // 2))
+        self._search_slots = asyncio.Semaphore(max(1, pool_size // 4))
         self._epochs = _Epochs(url)
         self._on_enqueue: list[Callable[[], None]] = []
         self._unique: dict[str, tuple[str, ...]] = {}
@@ -58,13 +59,13 @@ class PostgresqlStore:
     # Reading
 
     async def one(self, sql: str, /, **params: Any) -> Row | None:
-        async with self._connection() as connection:
+        async with self._reading.connection() as connection:
             text, arguments = self.dialect.compile(sql, params)
             record = await self._translating(connection.fetchrow(text, *arguments))
             return None if record is None else tuple(record)
 
     async def all(self, sql: str, /, **params: Any) -> list[Row]:
-        async with self._connection() as connection:
+        async with self._reading.connection() as connection:
             text, arguments = self.dialect.compile(sql, params)
             return [tuple(record) for record in await self._translating(connection.fetch(text, *arguments))]
 
@@ -85,7 +86,7 @@ class PostgresqlStore:
             await snapshot.open()
             yield snapshot
         finally:
-            connection.terminate()
+            await asyncio.shield(asyncio.ensure_future(_hang_up(connection)))
 
     def cache_epoch(self, tenant_id: str) -> int:
         return self._epochs.current(tenant_id)
@@ -99,7 +100,7 @@ class PostgresqlStore:
         check_text(params)
         if asyncio.current_task() in self._inside:
             raise RuntimeError("A transaction was opened inside a transaction of the same task")
-        async with self._connection() as connection:
+        async with self._writing.connection() as connection:
             text, arguments = self.dialect.compile(sql, params)
             return _affected(await self._translating(connection.execute(text, *arguments)))
 
@@ -108,53 +109,8 @@ class PostgresqlStore:
 
     async def close(self) -> None:
         await self._epochs.close()
-        if self._pool is not None:
-            try:
-                async with asyncio.timeout(CONNECT_S):
-                    await self._pool.close()
-            except TimeoutError:
-                self._pool.terminate()
-            self._pool = None
-
-    # Connections
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        connection = await self._acquire()
-        try:
-            yield connection
-        finally:
-            await self._release(connection)
-
-    async def _acquire(self) -> Connection:
-        pool = self._pool or await self._open()
-        try:
-            return await self._translating(pool.acquire(timeout=ACQUIRE_S))
-        except TimeoutError:
-            raise Unavailable("All database connections are busy") from None
-
-    async def _release(self, connection: Connection) -> None:
-        assert self._pool is not None
-        with contextlib.suppress(*_CONNECTION_ERRORS):
-            await self._pool.release(connection)
-
-    async def _open(self) -> asyncpg.Pool:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await self._translating(
-                    asyncpg.create_pool(
-                        self.url,
-                        min_size=1,
-                        max_size=self._pool_size,
-                        timeout=CONNECT_S,
-                        statement_cache_size=1024,
-                        max_cached_statement_lifetime=0,
-                        reset=_keep_session,
-                        server_settings=_SETTINGS,
-                    )
-                )
-                await self._epochs.start()
-            return self._pool
+        await self._reading.close()
+        await self._writing.close()
 
     # Errors
 
@@ -177,13 +133,71 @@ class PostgresqlStore:
         return UniqueViolation(index=index, table=table, columns=self._unique.get(index, ()))
 
     async def _describe_indexes(self) -> None:
-        # Not through the pool: whoever asks holds a connection already, and all of them may ask at once.
+        # On a connection of its own: whoever asks holds one already, and all of them may ask at once.
         connection = await self._translating(_connect(self.url))
         try:
             records = await self._translating(connection.fetch(_UNIQUE_INDEXES))
         finally:
             connection.terminate()
         self._unique = {name: tuple(columns) for name, columns in records}
+
+
+class _Lane:
+    """Connections for one purpose, opened as they are needed."""
+
+    def __init__(self, store: PostgresqlStore, size: int) -> None:
+        self._store = store
+        self._size = size
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for the block."""
+        connection = await self.acquire()
+        try:
+            yield connection
+        finally:
+            await self.release(connection)
+
+    async def acquire(self) -> Connection:
+        """A connection, to be released. Raises Unavailable when none becomes free in time."""
+        pool = self._pool or await self._open()
+        return await self._store._translating(pool.acquire(timeout=ACQUIRE_S))
+
+    async def release(self, connection: Connection) -> None:
+        """Give a connection back, whatever state it is in."""
+        assert self._pool is not None
+        with contextlib.suppress(*_CONNECTION_ERRORS):
+            await self._pool.release(connection)
+
+    async def close(self) -> None:
+        """Close the connections, those in use when they come back."""
+        if self._pool is not None:
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    await self._pool.close()
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
+
+    async def _open(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                await self._store._epochs.start()
+                self._pool = await self._store._translating(
+                    asyncpg.create_pool(
+                        self._store.url,
+                        min_size=0,
+                        max_size=self._size,
+                        timeout=CONNECT_S,
+                        statement_cache_size=1024,
+                        max_cached_statement_lifetime=0,
+                        reset=_keep_session,
+                        server_settings=_SETTINGS,
+                    )
+                )
+            return self._pool
 
 
 class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]):
@@ -204,12 +218,12 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
         self._task = asyncio.current_task()
         if self._task in self._store._inside:
             raise RuntimeError("A transaction was opened inside a transaction of the same task")
-        self._connection = await self._store._acquire()
+        self._connection = await self._store._writing.acquire()
         try:
             await self._store._translating(self._connection.execute("begin"))
         except BaseException:
             self._connection.terminate()
-            await self._store._release(self._connection)
+            await self._store._writing.release(self._connection)
             raise
         self._store._inside.add(self._task)
         self._limit = await asyncio.timeout(self._limit_s).__aenter__()
@@ -242,7 +256,7 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
             self._connection.terminate()
             raise
         finally:
-            await store._release(self._connection)
+            await store._writing.release(self._connection)
         for tenant_id in self._touched:
             store._epochs.advance(tenant_id)
         for callback in (*self._callbacks, *(store._on_enqueue if self._enqueued else ())):
@@ -254,7 +268,7 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
         except _CONNECTION_ERRORS:
             self._connection.terminate()
         finally:
-            await self._store._release(self._connection)
+            await self._store._writing.release(self._connection)
 
     async def one(self, sql: str, /, **params: Any) -> Row | None:
         text, arguments = self._compile(sql, params)
@@ -375,13 +389,14 @@ class _Epochs:
         self._base = 0
         self._by_tenant: dict[str, int] = {}
         self._listening = False
+        self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin to listen; returns when notifications arrive, or when the first attempt has failed."""
-        tried = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._listen(tried))
-        await tried.wait()
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._listen())
+        await self._tried.wait()
 
     def current(self, tenant_id: str) -> int:
         """The tenant's epoch; one that never repeats while nobody tells us about changes."""
@@ -399,7 +414,7 @@ class _Epochs:
                 await self._task
             self._task = None
 
-    async def _listen(self, tried: asyncio.Event) -> None:
+    async def _listen(self) -> None:
         while True:
             connection: asyncpg.Connection | None = None
             try:
@@ -411,13 +426,13 @@ class _Epochs:
                 self._by_tenant.clear()
                 self._base = next(self._numbers)
                 self._listening = True
-                tried.set()
+                self._tried.set()
                 await self._watch(connection, ended)
             except _CONNECTION_ERRORS as error:
                 _log.warning("store_listener_lost", reason=type(error).__name__)
             finally:
                 self._listening = False
-                tried.set()
+                self._tried.set()
                 if connection is not None:
                     connection.terminate()
             await asyncio.sleep(RECONNECT_S)
@@ -437,6 +452,13 @@ class _Epochs:
 
 async def _connect(url: str) -> asyncpg.Connection:
     return await asyncpg.connect(url, timeout=CONNECT_S, server_settings=_SETTINGS)
+
+
+async def _hang_up(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.close(timeout=CONNECT_S)
+    except _CONNECTION_ERRORS:
+        connection.terminate()
 
 
 async def _keep_session(_connection: object) -> None:

@@ -47,7 +47,7 @@ async def restore_tenant(
     if foreign:
         raise BadArchive(f"{path.name} holds {', '.join(foreign)[:200]}, which this Freehold does not know")
     sealed = _verified_vault(vault_path, manifest) if vault_path else None
-    async with store.transaction() as tx:
+    async with store.transaction(limit_s=None) as tx:
         tenant = await adopt(tx, manifest.tenant)
         for name, content in members(path):
             declaration = declaration_of(name)
