@@ -6,7 +6,7 @@ the real transport shows belongs to tests of `server`.
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -158,7 +158,7 @@ async def _start(installation: Installation, settings: Settings, stop: asyncio.E
         await stop.wait()
         return {"type": "lifespan.shutdown"}
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         assert not message["type"].endswith(".failed"), installation.edge.startup_error
         ready.set()
 
@@ -196,7 +196,7 @@ class _Transport(httpx.BaseTransport):
             await asyncio.sleep(3600)
             return {"type": "http.disconnect"}
 
-        async def send(message: dict[str, Any]) -> None:
+        async def send(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 answer.update(status=message["status"], headers=message["headers"])
             else:
