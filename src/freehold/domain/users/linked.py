@@ -61,7 +61,7 @@ async def replace_linked(
         tenant_id=tenant.id,
         user_id=user_id,
     )
-    rows = list(_rows(tenant, user_id, identities))
+    rows = list(rows_of(tenant, user_id, identities))
     if rows:
         await tx.run_many(_INSERT, rows)
 
@@ -80,7 +80,7 @@ async def rebuild(tx: Transaction, tenant: TenantScope) -> None:
         linked = [
             linked
             for id_, text in rows
-            for linked in _rows(tenant, id_, msgspec.json.decode(text).get("identities", ()))
+            for linked in rows_of(tenant, id_, msgspec.json.decode(text).get("identities", ()))
         ]
         if linked:
             await tx.run_many(_INSERT, linked)
@@ -89,7 +89,8 @@ async def rebuild(tx: Transaction, tenant: TenantScope) -> None:
         after = rows[-1][0]
 
 
-def _rows(tenant: TenantScope, user_id: str, identities: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+def rows_of(tenant: TenantScope, user_id: str, identities: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    """The rows of a user's identities beside the first."""
     for identity in list(identities)[1:]:
         profile = identity.get("profileData") or {}
         email, username = profile.get("email"), profile.get("username")
