@@ -39,11 +39,23 @@ async def test_all_scopes_means_those_the_api_has_at_the_time(configured: Config
     assert await granted_scopes(configured.store, configured.tenant, client, API) == {"read", "write"}
 
 
-async def test_a_scope_that_the_api_does_not_have_is_refused(configured: Configured) -> None:
+async def test_a_scope_that_the_api_does_not_have_yet_is_taken(configured: Configured) -> None:
+    """Recorded: TestClientGrantManager_Update."""
+    client = await client_and_api(configured)
+    made = await configured.create(CLIENT_GRANTS, {"client_id": client, "audience": API, "scope": ["read"]})
+
+    updated = await configured.update(CLIENT_GRANTS, made["id"], {"scope": ["read", "delete"]})
+
+    assert updated["scope"] == ["read", "delete"]
+
+
+async def test_all_scopes_excludes_a_list_and_system_apis(configured: Configured) -> None:
     client = await client_and_api(configured)
 
-    with pytest.raises(InvalidBody, match="Scope must be a subset of resource server scopes"):
-        await configured.create(CLIENT_GRANTS, {"client_id": client, "audience": API, "scope": ["delete"]})
+    for audience, scope in ((API, ["read"]), (MANAGEMENT, [])):
+        given = {"client_id": client, "audience": audience, "scope": scope, "allow_all_scopes": True}
+        with pytest.raises(InvalidBody, match="allow_all_scopes"):
+            await configured.create(CLIENT_GRANTS, given)
 
 
 async def test_a_grant_names_a_client_and_an_api_that_exist(configured: Configured) -> None:

@@ -2,7 +2,13 @@
 
 from freehold.domain.access import permissions, roles
 from freehold.domain.access.authority import check_may_grant
-from freehold.domain.access.client_grants import CLIENT_GRANTS, granted_scopes, management_scopes_of
+from freehold.domain.access.client_grants import (
+    CLIENT_GRANTS,
+    granted_scopes,
+    management_scopes_of,
+    may_act_for_itself,
+    scopes_of,
+)
 from freehold.domain.access.documents import (
     ROLE_PERMISSIONS,
     USER_PERMISSIONS,
@@ -31,7 +37,26 @@ PACKAGE = Package(
 )
 
 __all__ = [
-    "CLIENT_GRANTS", "CONSENTS", "PACKAGE", "RESOURCE_SERVERS", "ROLES", "ROLE_PERMISSIONS", "ROLE_USERS",
-    "USER_PERMISSIONS", "ClientGrant", "Consent", "ResourceServer", "Role", "check_may_grant", "consented_scopes",
-    "granted_scopes", "management_scopes_of", "permissions_of", "record_consent", "roles_of", "scope_values",
+    "CLIENT_GRANTS",
+    "CONSENTS",
+    "PACKAGE",
+    "RESOURCE_SERVERS",
+    "ROLES",
+    "ROLE_PERMISSIONS",
+    "ROLE_USERS",
+    "USER_PERMISSIONS",
+    "ClientGrant",
+    "Consent",
+    "ResourceServer",
+    "Role",
+    "check_may_grant",
+    "consented_scopes",
+    "granted_scopes",
+    "management_scopes_of",
+    "may_act_for_itself",
+    "permissions_of",
+    "record_consent",
+    "roles_of",
+    "scope_values",
+    "scopes_of",
 ]  # fmt: skip

@@ -3,8 +3,8 @@
 from msgspec import UNSET
 
 from freehold.domain.access.authority import check_may_grant
-from freehold.domain.access.documents import ClientGrant
-from freehold.domain.access.resource_servers import RESOURCE_SERVERS, scope_values
+from freehold.domain.access.documents import ClientGrant, ResourceServer
+from freehold.domain.access.resource_servers import RESOURCE_SERVERS
 from freehold.kernel.crypto.ids import new_id
 from freehold.kernel.declare import Change, Collection, Filter, Scopes, TenantScope, Text, documents, nulls
 from freehold.kernel.declare.call import Call
@@ -21,7 +21,7 @@ async def prepare(change: Change) -> None:
 
 
 async def check(change: Change) -> None:
-    """Refuse scopes that the API does not have, that the caller does not hold, and clients that cannot use a grant."""
+    """Refuse scopes that the caller does not hold, and clients that cannot use a grant."""
     grant: ClientGrant | None = change.document
     if grant is None:
         return
@@ -29,14 +29,13 @@ async def check(change: Change) -> None:
         raise InvalidBody("Payload validation error: 'Exactly one of client_id and default_for must be given'.")
     api = await documents.find_by(change.tx, change.tenant, RESOURCE_SERVERS, identifier=grant.audience)
     assert api is not None  # check_refs has looked
-    known, wanted = scope_values(api), set(grant.scope or ())
+    # Scopes that the API does not have are taken (recorded); they mean nothing to it.
+    wanted = set(grant.scope or ())
     if grant.allow_all_scopes is True:
         if api.is_system is True:
             raise InvalidBody("`allow_all_scopes` cannot be provided when `audience` is a system API")
         if wanted:
             raise InvalidBody("Payload validation error: 'scope and allow_all_scopes exclude each other'.")
-    if not wanted <= known:
-        raise InvalidBody("Payload validation error: 'Scope must be a subset of resource server scopes'.")
     if change.previous is not None and change.previous.is_system is True and change.actor.kind != "system":
         raise BadRequest("System client grants cannot be modified.", code="operation_not_supported")
     before = set(change.previous.scope or ()) if change.previous else set()
@@ -68,10 +67,21 @@ async def granted_scopes(
     )
     if grant is None:
         return None
+    api = await documents.find_by(reader, tenant, RESOURCE_SERVERS, identifier=audience)
+    return set(scopes_of(grant, api)) if api else set()
+
+
+def scopes_of(grant: ClientGrant, api: ResourceServer) -> list[str]:
+    """The scopes of an API that a grant gives, in its order."""
     if grant.allow_all_scopes is True:
-        api = await documents.find_by(reader, tenant, RESOURCE_SERVERS, identifier=audience)
-        return scope_values(api) if api else set()
-    return set(grant.scope or ())
+        return [scope.value for scope in api.scopes] if api.scopes is not UNSET else []
+    return list(grant.scope or ())
+
+
+def may_act_for_itself(api: ResourceServer) -> bool:
+    """Whether the API gives tokens to clients on their own account at all."""
+    policies = api.subject_type_authorization
+    return policies is UNSET or policies.client is UNSET or policies.client.policy != "deny_all"
 
 
 CLIENT_GRANTS: Collection[ClientGrant] = Collection(

@@ -101,7 +101,7 @@ class CustomPage(Part):
     """A page of the classic login that the customer wrote."""
 
     enabled: bool = False
-    html: Page | UnsetType = UNSET
+    html: Page = ""
 
 
 class ErrorPage(Part):

@@ -5,7 +5,7 @@ Without a `scope` parameter the token carries every scope of the client grant; w
 
 from typing import Any
 
-from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS
+from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS, may_act_for_itself, scopes_of
 from freehold.domain.keys import signing_key
 from freehold.kernel.declare import documents
 from freehold.protocols.oauth.errors import AccessDenied
@@ -20,14 +20,16 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
     api = await documents.cached_by(store, tenant, RESOURCE_SERVERS, identifier=audience)
     if api is None:
         raise AccessDenied(f"Service not found: {audience[:200]}")
-    grant = await documents.cached_by(store, tenant, CLIENT_GRANTS, client_id=client.client_id, audience=audience)
-    if grant is None:
+    grant = await documents.cached_by(
+        store, tenant, CLIENT_GRANTS, client_id=client.client_id, audience=audience, subject_type="client"
+    )
+    if grant is None or not may_act_for_itself(api):
         raise AccessDenied(
             f'Client is not authorized to access "{audience[:200]}". '
             'You need to create a "client-grant" associated to this API. See: https://auth0.com/docs/api/v2#!/Client_Grants'
         )
     wanted = request.text("scope")
-    scopes = list(grant.scope or ())
+    scopes = scopes_of(grant, api)
     if wanted is not None:
         asked = wanted.split()
         scopes = [scope for scope in scopes if scope in asked]
