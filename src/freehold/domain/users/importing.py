@@ -163,6 +163,16 @@ def _sort_out(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arriva
     return outcomes
 
 
+def _taken_identity(user: User, present: set[str], owners: dict[str, str]) -> str | None:
+    """The user who has one of these identities already."""
+    for identity in _identities(user):
+        if identity in owners:
+            return owners[identity]
+        if identity in present:
+            return identity
+    return None
+
+
 def _present(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival]) -> tuple[set[str], dict[str, str]]:
     """The ids of users that are there, and of all their identities that belong to another user, that user."""
     ids = [arrival.user.user_id for arrival in arrivals]
