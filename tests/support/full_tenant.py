@@ -1,0 +1,177 @@
+"""A tenant with at least one row of everything that is declared, made through the program's own functions.
+
+`tests/laws` fails as long as a declaration has no row here, so whoever declares something new adds it below. Values
+that no ordinary way out may show contain SEALED, secret members contain SECRET.
+"""
+
+from typing import Any
+
+from freehold.domain.access import CLIENT_GRANTS, CONSENTS, RESOURCE_SERVERS, ROLE_USERS, ROLES
+from freehold.domain.applications import CLIENT_CREDENTIALS, CLIENTS
+from freehold.domain.connections import CONNECTIONS
+from freehold.domain.connections import keys as connection_keys
+from freehold.domain.events import EVENTS
+from freehold.domain.sessions import (
+    Device,
+    RefreshPolicy,
+    create_session,
+    issue_refresh_token,
+    revoke_grant,
+)
+from freehold.domain.sessions.device_credentials import DEVICE_CREDENTIALS
+from freehold.domain.tenants.directory import TenantDirectory
+from freehold.domain.tenants.lifecycle import create
+from freehold.domain.tenants.settings import SETTINGS
+from freehold.domain.tickets import Ticket, issue_ticket
+from freehold.domain.users import USERS, PreparedPassword, create_user, find_database
+from freehold.kernel import vault
+from freehold.kernel.crypto.passwords import hash_password
+from freehold.kernel.crypto.sealing import Keyring, MasterKey
+from freehold.kernel.declare import TenantScope, documents, relations
+from freehold.kernel.declare.compile import hidden_paths, project
+from freehold.kernel.declare.registry import Registry
+from freehold.kernel.store import Store
+
+SECRET, SEALED = "canary-of-a-secret", "canary-of-something-sealed"
+DEVICE = Device(ip="192.0.2.1", user_agent="Firefox")
+PEM = """-----BEGIN PUBLIC KEY-----
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAu1SU1LfVLPHCozMxH2Mo
+4lgOEePzNm0tRgeLezV6ffAt0gunVTLw7onLRnrq0/IzW7yWR7QkrmBL7jTKEn5u
++qKhbwKfBstIs+bMY2Zkp18gnTxKLxoS2tFczGkPLPgizskuemMghRniWaoLcyeh
+kd3qqGElvW/VDL5AaWTg0nLVkjRo9z+40RQzuVaE8AkAFmxZzow3x+VJYKdjykkJ
+0iT9wCS0DRTXu269V264Vf/3jvredZiKRkgwlL9xNAwxXFg0x/XFw005UWVRIkdg
+cKWTjpBP2dPwVZ4WWC+9aGVd+Gyn1o0CLelf4rEjGoXbAAEgAqeGUxrcIlbjXfbc
+mwIDAQAB
+-----END PUBLIC KEY-----
+"""
+
+
+def directory(store: Store, registry: Registry, master_key: MasterKey | None = None) -> TenantDirectory:
+    """A directory of tenants over the store, with a master key of its own."""
+    master = master_key or MasterKey([bytes(range(32))])
+    return TenantDirectory(store, Keyring(master), store.clock, registry, EVENTS)
+
+
+async def make_full_tenant(store: Store, registry: Registry) -> TenantScope:
+    """The tenant, with everything in it."""
+    tenant = await create(store, directory(store, registry), "full", "full.test")
+    user_id = await _people(store, tenant)
+    await _applications(store, tenant, user_id)
+    await _connections(store, tenant)
+    await _vault(store, tenant, user_id)
+    return tenant
+
+
+async def _people(store: Store, tenant: TenantScope) -> str:
+    database = await find_database(store, tenant, "Username-Password-Authentication")
+    assert database is not None
+    profile = {
+        "email": "ada@example.com",
+        "name": "Ada \u2028 <b>",
+        "user_metadata": {"z": 1.0, "a": [1, {"n": None}], "🦊": "\x7f"},
+        "app_metadata": {"big": 9007199254740993},
+    }
+    async with store.transaction() as tx:
+        password = PreparedPassword(hash_password(f"{SEALED}-password"))
+        ada = await create_user(tx, tenant, database, profile, password=password)
+        bob = await create_user(tx, tenant, database, {"email": "bob@example.com"}, password=None)
+        await tx.run(
+            "update users set last_login = '2026-01-01T00:00:00.000Z', logins_count = 3 where id = :id", id=ada.id
+        )
+        role = await documents.create(tx, tenant, ROLES, {"name": "Admin"})
+        await relations.relate(tx, tenant, ROLE_USERS, [(role.id, ada.id)])
+        session, _ = await create_session(
+            tx, tenant, user_id=ada.id, connection=database.name, client_id="x", device=DEVICE
+        )
+        await issue_refresh_token(
+            tx, tenant, user_id=ada.id, client_id="x", connection=database.name, policy=RefreshPolicy(rotating=True),
+            resource_servers=[{"audience": "urn:api", "scopes": "openid"}], device=DEVICE, session_id=session.id,
+        )  # fmt: skip
+        await revoke_grant(tx, tenant, user_id=bob.id, grant_id="a-grant")
+        await issue_ticket(tx, tenant, Ticket(kind="password_change", user_id=ada.id, payload={"email": "ada@x"}))
+        await tenant.events.record(tx, tenant, "s", user_id=ada.id, description="signed in")
+    return ada.id
+
+
+async def _applications(store: Store, tenant: TenantScope, user_id: str) -> None:
+    async with store.transaction() as tx:
+        api = await documents.create(
+            tx,
+            tenant,
+            RESOURCE_SERVERS,
+            {
+                "name": "API",
+                "identifier": "urn:api",
+                "signing_alg": "HS256",
+                "signing_secret": SECRET,
+                "scopes": [{"value": "read", "description": "Read"}],
+            },
+        )
+        client = await documents.create(
+            tx,
+            tenant,
+            CLIENTS,
+            {
+                "name": "Application",
+                "app_type": "regular_web",
+                "callbacks": ["https://app.test/cb"],
+                "client_secret": f"{SECRET}-of-the-client-that-is-long-enough",
+                "addons": {"slack": {"token": SECRET}},
+            },
+        )
+        credential = {"credential_type": "public_key", "name": "key", "pem": PEM}
+        await documents.create(tx, tenant, CLIENT_CREDENTIALS, credential, parent=client.id)
+        grant = {"client_id": client.id, "audience": "urn:api", "scope": ["read"]}
+        await documents.create(tx, tenant, CLIENT_GRANTS, grant)
+        consent = {"clientID": client.id, "user_id": user_id, "audience": "urn:api", "scope": ["openid"]}
+        await documents.create(tx, tenant, CONSENTS, consent)
+        device = {
+            "device_name": "Phone",
+            "type": "public_key",
+            "value": "AAAA",
+            "device_id": "d1",
+            "client_id": client.id,
+        }
+        await documents.create(tx, tenant, DEVICE_CREDENTIALS, device, server={"user_id": user_id})
+        for table, owner, id_ in (
+            ("role_permissions", "role_id", (await documents.select(tx, tenant, ROLES))[0].id),
+            ("user_permissions", "user_id", user_id),
+        ):
+            await tx.run(
+                f"insert into {table} (tenant_id, {owner}, resource_server_id, permission, created_at) "
+                "values (:tenant_id, :owner, :api, 'read', 1)",
+                tenant_id=tenant.id,
+                owner=id_,
+                api=api.id,
+            )
+        await documents.update(tx, tenant, SETTINGS, documents.SINGLETON_ID, {"friendly_name": "Full"})
+
+
+async def _connections(store: Store, tenant: TenantScope) -> None:
+    """A connection of each kind of options, with a canary in every secret member."""
+    projection = project(CONNECTIONS.document)
+    strategies = ["google-oauth2", *projection.variants["options"].shapes]
+    for strategy in strategies:
+        given: dict[str, Any] = {"name": f"every-{strategy}", "strategy": strategy, "options": {}}
+        async with store.transaction() as tx:
+            made = await documents.create(tx, tenant, CONNECTIONS, given)
+            secrets, _ = hidden_paths(projection, made.document)
+            for path in secrets:
+                made.document.setdefault(path[0], {})[path[-1]] = (
+                    {"h": SECRET} if path[-1] == "customHeaders" else SECRET
+                )
+            document = documents.typed(CONNECTIONS, made)
+            await documents.save(tx, tenant, CONNECTIONS, made, document, now=tenant.clock.now_ms())
+            if strategy == "okta":
+                await connection_keys.ensure(tx, tenant, await documents.get(tx, tenant, CONNECTIONS, made.id))
+
+
+async def _vault(store: Store, tenant: TenantScope, user_id: str) -> None:
+    """Something of every kind; text, and bytes that are no text."""
+    async with store.transaction() as tx:
+        for kind in tenant.registry.vault_kinds:
+            await vault.put(tx, tenant, kind.name, "canary", f"{SEALED}-{kind.name}".encode())
+            await vault.put(tx, tenant, kind.name, "canary", b"\x00\xff", name="bytes")
+
+
+__all__ = ["SEALED", "SECRET", "USERS", "directory", "make_full_tenant"]
