@@ -1,7 +1,9 @@
 """Our own password hashes: what a password may be, which ones are the same, and when a hash is replaced."""
 
 import asyncio
+import shutil
 import unicodedata
+from pathlib import Path
 from typing import Literal
 
 import bcrypt
@@ -24,8 +26,11 @@ from freehold.kernel.crypto.passwords import (
     parse_custom_hash,
     verify,
 )
+from freehold.kernel.crypto.passwords import lanes as lanes_module
+from freehold.kernel.crypto.passwords.bcrypt import check, matches, new_hash, run_together
+from freehold.kernel.crypto.passwords.lanes import Lanes, load
 from freehold.kernel.crypto.passwords.pool import PasswordPool
-from freehold.kernel.errors import TooManyRequests
+from freehold.kernel.errors import TooManyRequests, Unavailable
 
 Form = Literal["NFC", "NFD"]
 
@@ -248,16 +253,117 @@ class TestThePool:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """So that the time of an answer does not tell which users were imported, or exist."""
-        checked = []
+        costs = []
 
-        def never(stored: str, _password: str) -> bool:
-            checked.append(stored)
-            return False
+        def counted(_password: bytes, setting: str) -> str:
+            costs.append(setting[:7])
+            return "x" * 60
 
-        monkeypatch.setattr(passwords, "verify", never)
+        monkeypatch.setattr(passwords.bcrypt, "bcrypt_hash", counted)
         pool = PasswordPool(1)
-        await pool.verify(MD5, "wrong")
-        await pool.verify("$2b$10$" + "a" * 53, "wrong")
+        for stored in (MD5, DUMMY, "$2b$12$" + "a" * 53, "$2b$04$" + "a" * 53):
+            assert not await pool.verify(stored, "wrong")
 
-        assert checked == [MD5, DUMMY, "$2b$10$" + "a" * 53]
+        assert costs == ["$2b$10$", "$2b$10$", "$2b$12$", "$2b$04$", "$2b$10$"]
         pool.close()
+
+    async def test_when_it_closes_who_waits_is_told_and_who_runs_is_answered(self) -> None:
+        pool = PasswordPool(1)
+        tasks = [asyncio.create_task(pool.verify(DUMMY, "x")) for _ in range(4)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(pool.close)
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+
+        assert all(answer is False or isinstance(answer, Unavailable) for answer in answers)
+        with pytest.raises(Unavailable):
+            await pool.verify(DUMMY, "x")
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="there is no C compiler")
+class TestTheAccelerator:
+    """Several at once give what each gives alone."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return tmp_path_factory.mktemp("accelerator")
+
+    @pytest.fixture
+    def lanes(self, folder: Path) -> Lanes:
+        loaded = load(folder)
+        assert loaded is not None
+        return loaded
+
+    @pytest.mark.parametrize("together", range(1, 6))
+    def test_agrees_with_the_pypi_package_on_every_length(self, lanes: Lanes, together: int) -> None:
+        lengths = [*range(73), 80]
+        for start in range(0, len(lengths), together):
+            batch = [
+                new_hash(bytes((7 * length + n) % 256 for n in range(length)), cost=4)
+                for length in lengths[start : start + together]
+            ]
+            expected = [bcrypt.hashpw(one.password[:72], one.setting.encode()).decode() for one in batch]
+
+            assert run_together(batch, lanes) == expected
+
+    @pytest.mark.parametrize("version", ["2a", "2b", "2y"])
+    def test_checks_every_version(self, lanes: Lanes, version: str) -> None:
+        stored = hash_password("right", QUICK).replace("$2b$", f"${version}$")
+        batch = [check(stored, b"right"), check(stored, b"wrong")]
+
+        assert [matches(stored, computed) for computed in run_together(batch, lanes)] == [True, False]
+
+    def test_six_at_once_is_more_than_there_is_code_for(self, lanes: Lanes) -> None:
+        with pytest.raises(ValueError, match="6 lanes"):
+            run_together([new_hash(b"x", cost=4)] * 6, lanes)
+
+    async def test_a_pool_answers_everybody_rightly(self, folder: Path) -> None:
+        pool = PasswordPool(2)
+        assert pool.accelerate(folder)
+        stored = await asyncio.gather(*(pool.hash(f"password {n}", QUICK) for n in range(12)))
+        plain = [hash_password("right", HashPolicy(cost=10)), DUMMY]
+        answers = await asyncio.gather(*(pool.verify(plain[n % 2], "right") for n in range(14)))
+
+        assert all(verify(one, f"password {n}") for n, one in enumerate(stored))
+        assert answers == [n % 2 == 0 for n in range(14)]
+        pool.close()
+
+    async def test_a_pool_loads_it_when_the_first_queue_forms(self, folder: Path) -> None:
+        pool = PasswordPool(1, accelerator_folder=folder)
+        await pool.verify(DUMMY, "alone")
+        assert not pool.is_accelerated
+
+        for _ in range(1000):
+            await asyncio.gather(*(pool.hash("x", QUICK) for _ in range(4)))
+            if pool.is_accelerated:
+                break
+        assert pool.is_accelerated
+        pool.close()
+
+    async def test_jobs_of_different_cost_and_kind_share_a_queue(self, folder: Path) -> None:
+        pool = PasswordPool(1)
+        pool.accelerate(folder)
+        policies = [QUICK, HashPolicy(cost=5), ARGON2] * 4
+        stored = await asyncio.gather(*(pool.hash("right", policy) for policy in policies))
+
+        assert all(verify(one, "right") for one in stored)
+        assert [one[:7] for one in stored] == ["$2b$04$", "$2b$05$", "$argon2"] * 4
+        pool.close()
+
+    def test_code_that_others_could_change_is_not_loaded(self, folder: Path, tmp_path: Path) -> None:
+        copied = tmp_path / "open"
+        shutil.copytree(folder, copied)
+        copied.chmod(0o777)
+
+        assert load(copied) is None
+
+    def test_code_that_computes_wrongly_is_not_loaded(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lanes_module, "_KNOWN_ANSWERS", ("0" * 16,) * 5)
+
+        assert load(folder) is None
+
+    def test_without_a_compiler_it_is_done_without(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+        assert load(tmp_path / "accelerator") is None
+        assert not (tmp_path / "accelerator").exists()

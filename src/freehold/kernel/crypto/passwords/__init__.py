@@ -11,7 +11,7 @@ Which password is the same as which (Unicode), and which input is never hashed, 
 from typing import Any
 
 from freehold.kernel.crypto.passwords.argon2 import ARGON2, hash_argon2id, memory_and_passes
-from freehold.kernel.crypto.passwords.bcrypt import BCRYPT, cost_of, hash_bcrypt, parse_bcrypt
+from freehold.kernel.crypto.passwords.bcrypt import BCRYPT, Computation, check, cost_of, new_hash, parse_bcrypt
 from freehold.kernel.crypto.passwords.digest import DIGEST
 from freehold.kernel.crypto.passwords.hmac import HMAC
 from freehold.kernel.crypto.passwords.ldap import LDAP
@@ -72,7 +72,7 @@ def hash_password(password: str, policy: HashPolicy = DEFAULT_POLICY) -> str:
     raw = new_password_bytes(password, policy)
     if policy.scheme == "argon2id":
         return hash_argon2id(raw, memory_kib=policy.memory_kib, passes=policy.passes)
-    return hash_bcrypt(raw, cost=policy.cost)
+    return new_hash(raw, cost=policy.cost).run()
 
 
 def verify(stored: str, password: str) -> bool:
@@ -97,6 +97,23 @@ def is_cheap(stored: str) -> bool:
     """Whether a check against this hash takes clearly less time than one against a hash of ours."""
     _, own = split_preparation(stored)
     return _BY_IDENTIFIER[_identifier(own)].is_cheap(own)
+
+
+def bcrypt_check(stored: str, password: str) -> tuple[str, Computation] | None:
+    """A check that is one run of bcrypt: the scheme's own string and what to compute. None when it is more or less.
+
+    For `pool.py`, which does several at once.
+    """
+    preparation, own = split_preparation(stored)
+    forms = forms_to_try(password)
+    if _identifier(own) not in BCRYPT.identifiers or len(forms) != 1:
+        return None
+    return own, check(own, preparation.apply(forms[0]))
+
+
+def bcrypt_hash_of_new(password: str, policy: HashPolicy) -> Computation | None:
+    """A new hash that is one run of bcrypt, or None. Raises PasswordTooLong, PasswordNotUsable."""
+    return new_hash(new_password_bytes(password, policy), cost=policy.cost) if policy.scheme == "bcrypt" else None
 
 
 def _identifier(stored: str) -> str:

@@ -7,8 +7,11 @@ around the password counts towards the 72); a new password that is longer is ref
 import hmac
 import os
 import re
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from freehold.kernel.crypto.passwords.bcrypt_engine import LONGEST_PASSWORD_BYTES, bcrypt_hash
+from freehold.kernel.crypto.passwords.lanes import Lanes
 from freehold.kernel.crypto.passwords.scheme import (
     BadHash,
     CustomHash,
@@ -36,13 +39,46 @@ def parse_bcrypt(text: str, *, path: str = "") -> str:
     return text
 
 
-def hash_bcrypt(password: bytes, *, cost: int) -> str:
-    """A new hash with a random salt, of at most 72 bytes."""
-    return bcrypt_hash(password, f"$2b${cost:02}${_encode(os.urandom(16))}")
+class Computation(NamedTuple):
+    """One run of bcrypt: what there is to compute, apart from the computing, so that several can be done at once."""
+
+    password: bytes
+    setting: str
+
+    @property
+    def cost(self) -> int:
+        """The cost, which all of a batch must have in common."""
+        return cost_of(self.setting)
+
+    def run(self) -> str:
+        """The 60 characters."""
+        return bcrypt_hash(self.password, self.setting)
+
+
+def new_hash(password: bytes, *, cost: int) -> Computation:
+    """What makes a new hash, with a random salt, of at most 72 bytes."""
+    return Computation(password, f"$2b${cost:02}${_encode(os.urandom(16))}")
+
+
+def check(stored: str, password: bytes) -> Computation:
+    """What is computed to check a password against a stored hash; `matches` tells the answer."""
+    return Computation(password[:LONGEST_PASSWORD_BYTES], setting_of(stored))
+
+
+def matches(stored: str, computed: str) -> bool:
+    """Whether the computed hash is the stored one, but for bits that mean nothing."""
+    return hmac.compare_digest(computed[29:], stored[29:59] + _canonical(stored[59], unused_bits=2))
+
+
+def run_together(computations: Sequence[Computation], lanes: Lanes) -> list[str]:
+    """What `run` gives for each, computed at once; all must have the same cost."""
+    salts = [_decode(computation.setting[7:]) for computation in computations]
+    hashes = lanes.hash([computation.password for computation in computations], salts, cost=computations[0].cost)
+    return [computation.setting + _encode(raw) for computation, raw in zip(computations, hashes, strict=True)]
 
 
 def cost_of(stored: str) -> int:
-    """The cost of a stored hash."""
+    """The cost of a stored hash, or of a setting."""
     return int(stored[4:6])
 
 
@@ -52,8 +88,7 @@ def _parse(custom: CustomHash) -> Imported:
 
 
 def _verify(stored: str, password: bytes) -> bool:
-    computed = bcrypt_hash(password[:LONGEST_PASSWORD_BYTES], setting_of(stored))
-    return hmac.compare_digest(computed[29:], stored[29:59] + _canonical(stored[59], unused_bits=2))
+    return matches(stored, check(stored, password).run())
 
 
 def setting_of(stored: str) -> str:
@@ -77,6 +112,14 @@ def _encode(raw: bytes) -> str:
     padding = -count % 6
     bits <<= padding
     return "".join(_ALPHABET[bits >> shift & 63] for shift in range(count + padding - 6, -1, -6))
+
+
+def _decode(text: str) -> bytes:
+    """The 16 bytes of a canonical salt."""
+    bits = 0
+    for character in text:
+        bits = bits << 6 | _ALPHABET.index(character)
+    return (bits >> 4).to_bytes(16)
 
 
 BCRYPT = Scheme(
