@@ -140,7 +140,11 @@ async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clo
     store = open_store(settings.store_url, clock=clock)
     stack.push_async_callback(store.close)
     keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
-    passwords = PasswordPool(settings.password_threads or None, max_waiting=settings.password_queue)
+    passwords = PasswordPool(
+        settings.password_threads or None,
+        max_waiting=settings.password_queue,
+        accelerator_folder=settings.data.compiled,
+    )
     stack.callback(passwords.close)
     tenants = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS)
     handlers = {topic: handler for package in REGISTRY.packages for topic, handler in package.jobs.items()}

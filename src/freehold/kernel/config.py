@@ -327,6 +327,11 @@ class DataDir:
         return self.root / "authority"
 
     @property
+    def compiled(self) -> Path:
+        """Code compiled on this machine, made anew when it is missing: the password accelerator."""
+        return self.root / "compiled"
+
+    @property
     def outbox(self) -> Path:
         """Mail written to files while no mail server is configured."""
         return self.root / "outbox"

@@ -271,7 +271,7 @@ class TestThePool:
         pool = PasswordPool(1)
         tasks = [asyncio.create_task(pool.verify(DUMMY, "x")) for _ in range(4)]
         await asyncio.sleep(0)
-        await asyncio.to_thread(pool.close)
+        pool.close()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
 
         assert all(answer is False or isinstance(answer, Unavailable) for answer in answers)

@@ -3,16 +3,18 @@
 Every scheme lets go of the GIL while it works, so threads are enough; more of them than cores would only
 ruin everybody else's response time. A full queue is an answer (429) given at once, never a server that stops answering.
 
-When sign-ins queue up and the accelerator is there (`lanes.py`), a thread takes up to five bcrypts of the same
+When sign-ins queue up and the accelerator is there (`lanes.py`), a thread is given up to five bcrypts of the same
 cost at once. It never waits for more to come: one alone is done alone.
+
+A pool belongs to one event loop, and all its state is changed there; the threads get work and give answers.
 """
 
 import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -32,7 +34,7 @@ class _Job(Generic[Answer]):
 
     def __init__(self, run: Callable[[], Answer]) -> None:
         self.run = run
-        self.future: Future[Answer] = Future()
+        self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
 
 class _BcryptJob(_Job[Answer]):
@@ -54,28 +56,18 @@ class PasswordPool:
 
         With an `accelerator_folder` the accelerator is compiled there when the first queue forms.
         """
+        self._idle = threads or len(os.sched_getaffinity(0))
         self._limit = max_waiting
+        self._queue: deque[_Job[Any]] = deque()
+        self._executor = ThreadPoolExecutor(self._idle, thread_name_prefix="passwords")
         self._accelerator_folder = accelerator_folder
         self._lanes: Lanes | None = None
-        self._queue: deque[_Job[Any]] = deque()
-        self._changed = threading.Condition()
-        self._idle = threads or len(os.sched_getaffinity(0))
         self._closed = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"passwords-{number}", daemon=True) for number in range(self._idle)
-        ]
-        for thread in self._threads:
-            thread.start()
 
     @property
     def is_accelerated(self) -> bool:
         """Whether several bcrypts are done at once."""
         return self._lanes is not None
-
-    @property
-    def waiting(self) -> int:
-        """How many passwords wait for a thread."""
-        return max(0, self._pending - self.threads)
 
     async def verify(self, stored: str, password: str) -> bool:
         """Whether this is the password. Raises TooManyRequests.
@@ -101,90 +93,76 @@ class PasswordPool:
         self._lanes = load(folder)
         return self.is_accelerated
 
-    def _start_accelerating(self, folder: Path) -> None:
-        self._accelerator_folder = None  # once
-        threading.Thread(target=self.accelerate, args=(folder,), name="accelerator", daemon=True).start()
-
     def close(self) -> None:
         """Stop taking work; what runs is finished, what waits is refused."""
-        with self._changed:
-            self._closed = True
-            refused = [*self._queue]
-            self._queue.clear()
-            self._changed.notify_all()
-        for job in refused:
-            if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(Unavailable("the server is stopping"))
-        for thread in self._threads:
-            thread.join()
+        self._closed = True
+        while self._queue:
+            waiting = self._queue.popleft().future
+            if not waiting.done():
+                waiting.set_exception(Unavailable("the server is stopping"))
+        self._executor.shutdown(wait=True)
 
     async def _run(self, job: _Job[Answer]) -> Answer:
-        with self._changed:
-            waiting = len(self._queue) - self._idle
-            if self._closed:
-                raise Unavailable("the server is stopping")
-            if waiting >= self._limit:
+        if self._closed:
+            raise Unavailable("the server is stopping")
+        if not self._idle:
+            self._accelerate_once()
+            if len(self._queue) >= self._limit:
                 raise TooManyRequests("too many people are signing in at this moment", retry_after_s=1)
-            self._queue.append(job)
-            self._changed.notify()
-            if waiting >= 0 and self._accelerator_folder is not None:
-                self._start_accelerating(self._accelerator_folder)
+        self._queue.append(job)
+        self._hand_out()
         try:
-            return await asyncio.wrap_future(job.future)
-        except asyncio.CancelledError:
-            with self._changed:  # whoever went away gives the place back
-                if job in self._queue:
-                    self._queue.remove(job)
-            raise
+            return await job.future
+        finally:
+            if job.future.cancelled() and job in self._queue:  # whoever went away gives the place back
+                self._queue.remove(job)
 
-    def _work(self) -> None:
-        while batch := self._take():
-            answers = self._do(batch)
-            with self._changed:  # before anybody is answered, so that whoever comes back at once finds the place free
-                self._idle += 1
-            for answer in answers:
-                answer()
-
-    def _do(self, batch: list[_Job[Any]]) -> list[Callable[[], None]]:
-        """Do the work; what is left is to tell."""
-        if len(batch) == 1:
-            return [_answer(batch[0], batch[0].run)]
-        jobs = [job for job in batch if isinstance(job, _BcryptJob)]
-        try:
-            assert self._lanes is not None
-            computed = run_together([job.computation for job in jobs], self._lanes)
-        except BaseException as error:  # noqa: BLE001 - as in `_answer`
-            return [partial(job.future.set_exception, error) for job in jobs]
-        return [_answer(job, partial(job.finish, text)) for job, text in zip(jobs, computed, strict=True)]
+    def _hand_out(self) -> None:
+        """Give the threads that have nothing to do what waits."""
+        while self._idle and self._queue:
+            batch = self._take()
+            self._idle -= 1
+            work = asyncio.get_running_loop().run_in_executor(self._executor, _do, batch, self._lanes)
+            work.add_done_callback(partial(self._tell, batch))
 
     def _take(self) -> list[_Job[Any]]:
-        """The next job, and those that can be done together with it; empty when the pool is closed."""
-        with self._changed:
-            while True:
-                while not self._queue and not self._closed:
-                    self._changed.wait()
-                if self._closed:
-                    return []
-                batch = [self._queue.popleft()]
-                if self._lanes is not None and isinstance(batch[0], _BcryptJob):
-                    batch += islice(self._like(batch[0]), MOST_LANES - 1)
-                    for job in batch[1:]:
-                        self._queue.remove(job)
-                batch = [job for job in batch if job.future.set_running_or_notify_cancel()]
-                if batch:
-                    self._idle -= 1
-                    return batch
-
-    def _like(self, first: _BcryptJob[Any]) -> Iterator[_Job[Any]]:
+        """The next job, and those that can be done together with it."""
+        first = self._queue.popleft()
+        if self._lanes is None or not isinstance(first, _BcryptJob):
+            return [first]
         cost = first.computation.cost
-        return (job for job in self._queue if isinstance(job, _BcryptJob) and job.computation.cost == cost)
+        like = (job for job in self._queue if isinstance(job, _BcryptJob) and job.computation.cost == cost)
+        others = list(islice(like, MOST_LANES - 1))
+        for job in others:
+            self._queue.remove(job)
+        return [first, *others]
+
+    def _tell(self, batch: list[_Job[Any]], work: "asyncio.Future[list[Any]]") -> None:
+        """Answer the callers, or hand them the error; then go on with who waits."""
+        self._idle += 1
+        error = work.exception()
+        for position, job in enumerate(batch):
+            if job.future.done():  # cancelled meanwhile
+                continue
+            if error is not None:
+                job.future.set_exception(error)
+            else:
+                job.future.set_result(work.result()[position])
+        self._hand_out()
+
+    def _accelerate_once(self) -> None:
+        folder, self._accelerator_folder = self._accelerator_folder, None
+        if folder is not None:
+            threading.Thread(target=self.accelerate, args=(folder,), name="accelerator", daemon=True).start()
 
 
-def _answer(job: _Job[Answer], work: Callable[[], Answer]) -> Callable[[], None]:
-    try:
-        return partial(job.future.set_result, work())
-    except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the caller, who waits for it
-        return partial(job.future.set_exception, error)
+def _do(batch: list[_Job[Any]], lanes: Lanes | None) -> list[Any]:
+    """The answers to a batch, in a thread."""
+    together = [job for job in batch if isinstance(job, _BcryptJob)]
+    if lanes is None or len(together) < 2:
+        return [job.run() for job in batch]
+    computed = run_together([job.computation for job in together], lanes)
+    return [job.finish(text) for job, text in zip(together, computed, strict=True)]
 
 
 def _verify_evenly(stored: str, password: str) -> bool:
