@@ -230,6 +230,16 @@ class TestThePool:
         assert await pool.verify(stored, "right")
         pool.close()
 
+    async def test_who_waits_is_counted(self) -> None:
+        pool = PasswordPool(1)
+        tasks = [asyncio.create_task(pool.verify(DUMMY, "x")) for _ in range(4)]
+        await asyncio.sleep(0)
+
+        assert pool.waiting == 3
+        await asyncio.gather(*tasks)
+        assert pool.waiting == 0
+        pool.close()
+
     async def test_a_refused_password_is_an_error_for_its_own_caller_only(self) -> None:
         pool = PasswordPool(1, max_waiting=4)
         answers = await asyncio.gather(pool.hash("x" * 73, QUICK), pool.hash("x", QUICK), return_exceptions=True)

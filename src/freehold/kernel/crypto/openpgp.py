@@ -24,6 +24,7 @@ from freehold.kernel.errors import BadRequest, Unavailable
 
 LONGEST_CERTIFICATE = 1 << 20
 _CERTIFICATE_TIMEOUT_S = 20
+_WORKER = Path(__file__).with_name("openpgp_worker.py")
 _ARMOR = b"-----BEGIN PGP MESSAGE-----"
 # What an encrypted message begins with, by packet type, and the versions there are (RFC 9580 section 5): a session key
 # for a public key or for a passphrase, or the encrypted data itself.
@@ -176,9 +177,10 @@ def _start(request: dict[str, Any], *, stdin: int | IO[bytes]) -> "subprocess.Po
     """The worker with its request on a pipe of its own: neither arguments nor environment show a passphrase."""
     reading, writing = os.pipe()
     try:
-        # -P: modules of the current folder are not ours. Nothing in the arguments comes from a user.
+        # By its path, because the child needs nothing of this package; -P, because what lies beside the file or in the
+        # current folder is not to be imported by accident. Nothing in the arguments comes from a user.
         worker = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", "freehold.kernel.crypto.openpgp_worker", str(reading)],
+            [sys.executable, "-P", str(_WORKER), str(reading)],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

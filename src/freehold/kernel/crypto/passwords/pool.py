@@ -65,6 +65,11 @@ class PasswordPool:
         self._closed = False
 
     @property
+    def waiting(self) -> int:
+        """How many passwords wait for a thread."""
+        return len(self._queue)
+
+    @property
     def is_accelerated(self) -> bool:
         """Whether several bcrypts are done at once."""
         return self._lanes is not None
