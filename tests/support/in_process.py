@@ -162,7 +162,7 @@ async def _start(installation: Installation, settings: Settings, stop: asyncio.E
         assert not message["type"].endswith(".failed"), installation.edge.startup_error
         ready.set()
 
-    serving = asyncio.create_task(installation.edge({"type": "lifespan"}, receive, send))  # type: ignore[arg-type]
+    serving = asyncio.create_task(installation.edge({"type": "lifespan"}, receive, send))
     await ready.wait()
     services = installation.services
     tenant = await lifecycle.create(services.store, services.tenants, "main", installation.domain)
