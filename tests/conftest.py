@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.support.node",
     "tests.support.server",
     "tests.support.in_process",
+    "tests.support.people",
 ]

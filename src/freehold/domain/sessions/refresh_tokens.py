@@ -212,8 +212,8 @@ async def exchange_refresh_token(
         elif _within_leeway(token, presented, policy, now):
             outcome = Outcome.WITHIN_LEEWAY
         else:
-            await revoke_refresh_token(tx, tenant, token.id)
-            return Exchange(Outcome.REUSED, token)
+            first = await revoke_refresh_token(tx, tenant, token.id)
+            return Exchange(Outcome.REUSED, token) if first else Exchange(Outcome.UNKNOWN)
         exchange = await _rotate(tx, tenant, token, value, outcome=outcome, policy=policy, device=device)
         if exchange is not None:
             return exchange

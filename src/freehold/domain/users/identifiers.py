@@ -60,7 +60,7 @@ def canonical_email(text: str) -> str:
     """The form addresses are compared in."""
     if text.isascii():
         return text.lower()
-    local, at, domain = fold_case(unicodedata.normalize("NFC", text)).rpartition("@")
+    local, at, domain = fold_case(_compose(text)).rpartition("@")
     return f"{local}{at}{_a_label(domain) or domain}"
 
 
@@ -105,6 +105,13 @@ def stored_phone_number(text: str) -> str:
 def is_phone_number(text: str) -> bool:
     """Whether a text is a number in E.164."""
     return _PHONE.fullmatch(text) is not None
+
+
+def _compose(text: str) -> str:
+    """NFC, except where it would turn a character into an ASCII one, as it does with the Kelvin sign."""
+    if any(not c.isascii() and unicodedata.normalize("NFC", c).isascii() for c in text):
+        return text
+    return unicodedata.normalize("NFC", text)
 
 
 def _fold_character(character: str) -> str:

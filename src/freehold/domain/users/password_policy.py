@@ -32,7 +32,7 @@ class PasswordRefused(BadRequest):
         super().__init__(f"{name}: {text}")
         self.name = name
         self.text = text
-        self.description = text if description is None else description
+        self.description: Any = text if description is None else description
         self.policy = policy
 
 

@@ -17,6 +17,7 @@ from freehold.domain.users.identifiers import (
     canonical_username,
     is_email,
     is_phone_number,
+    is_username,
 )
 from freehold.domain.users.profiles import Profile, read_profile
 from freehold.kernel.clock import iso
@@ -54,7 +55,7 @@ def identifier_forms(database: Database, identifier: str) -> list[tuple[str, str
         forms.append(("email", canonical_email(identifier)))
     if database.takes_phone_number and is_phone_number(identifier):
         forms.append(("phone_number", identifier))
-    if database.takes_username:
+    if database.takes_username and is_username(identifier):
         forms.append(("username", canonical_username(identifier)))
     return forms
 

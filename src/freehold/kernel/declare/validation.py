@@ -68,7 +68,8 @@ def _reason(error: str) -> str:
     if match := re.fullmatch(r"Object contains unknown field `(.+)`", error):
         return f"Additional properties not allowed: {match[1]}"
     if match := re.fullmatch(r"Expected `str` matching regex '(.*)'", error, re.DOTALL):
-        return f"String does not match pattern {match[1]}"
+        # msgspec writes the expression as a Python literal.
+        return f"String does not match pattern {match[1].replace(chr(92) * 2, chr(92))}"
     if match := re.fullmatch(r"Expected `str` of length >= (\d+)", error):
         return f"String is too short, minimum {match[1]}"
     if match := re.fullmatch(r"Expected `str` of length <= (\d+)", error):

@@ -1,0 +1,190 @@
+"""A whole tenant on both databases, reached through the Management API's own door, without a server.
+
+Signing keys are taken from a few that are made once, because making one takes a tenth of a second.
+"""
+
+import itertools
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from freehold.domain.events import EVENTS
+from freehold.domain.keys import rotation
+from freehold.domain.messaging import Mailer
+from freehold.domain.tenants.directory import TenantDirectory
+from freehold.domain.users import Database, find_database
+from freehold.kernel.clock import FakeClock
+from freehold.kernel.config import Settings
+from freehold.kernel.crypto.passwords.pool import PasswordPool
+from freehold.kernel.crypto.sealing import Keyring, MasterKey
+from freehold.kernel.crypto.x509 import SigningMaterial, new_tenant_signing_material
+from freehold.kernel.declare import TenantScope
+from freehold.kernel.errors import Unauthorized
+from freehold.kernel.http.edge import Edge
+from freehold.kernel.http.router import Router
+from freehold.kernel.jobs import JobRunner
+from freehold.kernel.store import Store, create_schema
+from freehold.registry import REGISTRY
+from freehold.surfaces.management.edge import render_error
+from freehold.surfaces.management.routes import add_routes
+from tests.support.asgi import Reply, ask
+
+PASSWORD = "Correct-Horse-7-Battery"
+DATABASE = "Username-Password-Authentication"
+EVERY_SCOPE = frozenset(scope for operation in REGISTRY.operations for scope in operation.scopes) | frozenset(
+    scope
+    for declaration in REGISTRY.by_name.values()
+    for scopes in [getattr(declaration, "scopes", None)]
+    if scopes is not None
+    for scope in (*scopes.read, *scopes.create, *scopes.update, *scopes.delete)
+)
+
+
+@dataclass
+class TestServices:
+    """What handlers reach, without an application around it."""
+
+    __test__ = False
+
+    settings: Settings
+    store: Store
+    clock: FakeClock
+    passwords: PasswordPool
+    tenants: TenantDirectory
+    mail: Mailer = field(default_factory=Mailer)
+    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    async def verify_management_token(self, tenant: TenantScope, token: str) -> dict[str, Any]:
+        if token not in self.tokens:
+            raise Unauthorized("Invalid token")
+        return self.tokens[token]
+
+    def count_management_request(self, tenant: TenantScope) -> tuple[int, int, int]:
+        return 1000, 999, 0
+
+
+@dataclass
+class TenantUnderTest:
+    """A bootstrapped tenant with its store, its services and the Management API."""
+
+    __test__ = False
+
+    store: Store
+    tenant: TenantScope
+    services: TestServices
+    app: Edge
+
+    @property
+    def clock(self) -> FakeClock:
+        return self.services.clock
+
+    async def api(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        scopes: frozenset[str] | set[str] = EVERY_SCOPE,
+        subject: str = "tester@clients",
+        raw: bytes | None = None,
+        content_type: str = "application/json",
+        **query: Any,
+    ) -> Reply:
+        """Send a request; `path` is below /api/v2 and is percent-encoded here, apart from its slashes."""
+        token = f"token-{len(self.services.tokens)}"
+        self.services.tokens[token] = {
+            "sub": subject,
+            "azp": subject.removesuffix("@clients"),
+            "scope": " ".join(sorted(scopes)),
+            "exp": 1 << 40,
+        }
+        target = "/api/v2/" + quote(path, safe="/")
+        if query:
+            target += "?" + urlencode({name.rstrip("_"): value for name, value in query.items()})
+        sent = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        headers = [("authorization", f"Bearer {token}")]
+        if sent:
+            headers.append(("content-type", content_type))
+        return await ask(self.app, method, target, headers=headers, body=sent, host=self.tenant.domain)
+
+    async def database(self, name: str = DATABASE) -> Database:
+        found = await find_database(self.store, self.tenant, name)
+        assert found is not None
+        return found
+
+    async def with_usernames(self) -> None:
+        """Let the default connection take user names."""
+        database = await self.database()
+        await self.configure(requires_username=True, id_=database.id)
+
+    async def configure(self, *, id_: str = "", **options: Any) -> None:
+        """Change options of the default connection."""
+        database = await self.database()
+        merged = {**database.options, **options}
+        reply = await self.api("PATCH", f"connections/{id_ or database.id}", {"options": merged})
+        assert reply.status == 200, reply.body
+
+    async def add_user(self, email: str = "ada@example.com", **given: Any) -> dict[str, Any]:
+        """Make a user through the API."""
+        body = {"connection": DATABASE, "email": email, "password": PASSWORD, "verify_email": False, **given}
+        reply = await self.api("POST", "users", {name: value for name, value in body.items() if value is not None})
+        assert reply.status == 201, reply.body
+        user: dict[str, Any] = reply.json()
+        return user
+
+    async def run_jobs(self) -> int:
+        """Run the background work that is due."""
+        handlers = {topic: handler for package in REGISTRY.packages for topic, handler in package.jobs.items()}
+        runner = JobRunner(self.store, self.clock, handlers, services=self.services)
+        return await runner.run_due()
+
+    async def log_types(self) -> list[str]:
+        """The types of all log entries, oldest first."""
+        sql = "select type from logs where tenant_id = :tenant_id order by log_id"
+        return [row[0] for row in await self.store.all(sql, tenant_id=self.tenant.id)]
+
+
+@cache
+def _spare_key(number: int) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+_numbers = itertools.count()
+
+
+def _quick_material(domain: str, now: datetime, *, private_key: rsa.RSAPrivateKey | None = None) -> SigningMaterial:
+    return new_tenant_signing_material(domain, now, private_key=private_key or _spare_key(next(_numbers) % 4))
+
+
+@pytest.fixture
+async def people(
+    empty_store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[TenantUnderTest]:
+    """A new tenant on a store with the whole declared schema."""
+    monkeypatch.setattr(rotation, "new_tenant_signing_material", _quick_material)
+    await create_schema(empty_store, REGISTRY.tables)
+    keyring = Keyring(MasterKey([bytes(32)]))
+    directory = TenantDirectory(empty_store, keyring, clock, REGISTRY, EVENTS)
+    tenant = await directory.create("acme", "acme.example.com")
+    pool = PasswordPool(2)
+    services = TestServices(
+        settings=Settings(data_dir=tmp_path_factory.mktemp("data")), store=empty_store, clock=clock, passwords=pool,
+        tenants=directory,
+    )  # fmt: skip
+    router = Router()
+    add_routes(router, REGISTRY)
+
+    async def resolve(host: str) -> TenantScope | None:
+        return await directory.by_host(host)
+
+    app = Edge(router, resolve_tenant=resolve, errors={"management": render_error})
+    app.services = services
+    yield TenantUnderTest(empty_store, tenant, services, app)
+    pool.close()
