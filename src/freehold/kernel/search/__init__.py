@@ -15,7 +15,9 @@ from freehold.kernel.search.fields import (
     RelatedField,
     TextField,
 )
+from freehold.kernel.search.masks import Mask, read_mask
 from freehold.kernel.search.ordering import order_by
+from freehold.kernel.search.paging import Page, Pages, after_key, answer, decode_cursor, encode_cursor, read_page
 from freehold.kernel.search.refusals import InvalidPaging, InvalidParameter, InvalidQuery
 from freehold.kernel.search.translate import Filter, translate
 
@@ -30,9 +32,18 @@ __all__ = [
     "InvalidParameter",
     "InvalidQuery",
     "JsonField",
+    "Mask",
     "NumberField",
+    "Page",
+    "Pages",
     "RelatedField",
     "TextField",
+    "after_key",
+    "answer",
+    "decode_cursor",
+    "encode_cursor",
     "order_by",
+    "read_mask",
+    "read_page",
     "translate",
 ]

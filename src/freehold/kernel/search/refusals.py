@@ -21,7 +21,8 @@ class InvalidParameter(BadRequest):
     code = "invalid_query_string"
 
     def __init__(self, reason: str, name: str) -> None:
-        super().__init__(f"Query validation error: '{reason}' on property {name} ({_MEANING[name]}).")
+        meaning = f" ({_MEANING[name]})" if name in _MEANING else ""
+        super().__init__(f"Query validation error: '{reason}' on property {name}{meaning}.")
 
 
 class InvalidQuery(InvalidParameter):
