@@ -83,8 +83,13 @@ def _chosen(value: Any, tree: Tree) -> Any:
         return value
     opened = _opened(value)
     if isinstance(opened, Mapping):
-        kept = ((name, _chosen(inner, tree[name])) for name, inner in opened.items() if name in tree)
-        return {name: inner for name, inner in kept if inner is not _NOTHING}
+        shown = {}
+        for name, below in tree.items():
+            if name in opened:
+                inner = _chosen(opened[name], below) if below else opened[name]
+                if inner is not _NOTHING:
+                    shown[name] = inner
+        return shown
     if isinstance(opened, list):
         return [kept for element in opened if (kept := _chosen(element, tree)) is not _NOTHING]
     return _NOTHING
