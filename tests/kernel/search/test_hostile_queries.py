@@ -117,6 +117,18 @@ def test_a_field_set_names_its_own_fields_only() -> None:
         FieldSet({"name": TextField("name")}, bare=("nme",))
     with pytest.raises(ValueError, match="email"):
         FieldSet({"name": TextField("name")}, sortable=frozenset({"email"}))
+    with pytest.raises(ValueError, match="too deep"):
+        FieldSet({}, prefixes={"a.b.c.d": JsonField(("a", "b", "c", "d"))})
+
+
+def test_the_longest_prefix_knows_a_name() -> None:
+    outer, inner = JsonField(("outer",)), JsonField(("inner",))
+    fields = FieldSet({}, prefixes={"identities": outer, "identities.profileData": inner})
+
+    assert fields.find(("identities", "profileData", "a")) == JsonField(("inner", "a"))
+    assert fields.find(("identities", "profileData")) == inner
+    assert fields.find(("identities", "provider")) == JsonField(("outer", "provider"))
+    assert fields.find(("profileData", "a")) is None
 
 
 def test_the_parameters_of_two_conditions_can_be_kept_apart() -> None:

@@ -341,7 +341,7 @@ class FieldSet:
 
     fields: Mapping[str, Field]
     prefixes: Mapping[str, Field] = field(default_factory=dict)
-    """Fields whose members are fields too: `user_metadata` makes `user_metadata.a.b` known."""
+    """Fields whose members are fields too, by at most three names: `user_metadata` makes `user_metadata.a.b` known."""
     bare: tuple[str, ...] = ()
     """The fields in which a term without a field is looked for."""
     sortable: frozenset[str] = frozenset()
@@ -350,16 +350,23 @@ class FieldSet:
         for name in (*self.bare, *self.sortable):
             if name not in self.fields:
                 raise ValueError(f"{name} is not among the fields")
+        for name in self.prefixes:
+            if name.count(".") >= _PREFIX_STEPS:
+                raise ValueError(f"{name} is too deep for a prefix")
 
     def find(self, path: tuple[str, ...]) -> Field | None:
         """The field of this name, cut at its dots, or None."""
         found = self.fields.get(".".join(path))
         if found is not None:
             return found
-        prefix = self.prefixes.get(path[0])
-        if prefix is None:
-            return None
-        return prefix if len(path) == 1 else prefix.below(path[1:])
+        for length in range(min(len(path), _PREFIX_STEPS), 0, -1):
+            prefix = self.prefixes.get(".".join(path[:length]))
+            if prefix is not None:
+                return prefix if length == len(path) else prefix.below(path[length:])
+        return None
+
+
+_PREFIX_STEPS = 3
 
 
 End = tuple[Any, bool]  # a value or None, and whether it belongs to the range
