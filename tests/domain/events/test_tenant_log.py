@@ -65,6 +65,28 @@ async def test_fields_are_chosen(people: TenantUnderTest) -> None:
     assert (await people.api("GET", "logs", fields="type,client_id")).json() == [{"type": "seccft", "client_id": "abc"}]
 
 
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ('type:"s"', 2),
+        ("type:s OR type:fp", 3),
+        ('ip:"192.0.2.1"', 1),
+        ("ip:192.0.2.*", 2),
+        ("user_id:auth0*", 1),
+        ('user_name:"ada@example.com" AND type:s', 1),
+        ("_exists_:user_name", 2),
+        ("date:[2026-01-01T00:00:02Z TO *]", 2),
+        ("nothing", 0),
+    ],
+)
+async def test_entries_are_found_by_what_they_say(people: TenantUnderTest, query: str, count: int) -> None:
+    await record(people, type_="s", ip="192.0.2.1", user_name="ada@example.com", user_id="auth0|a")
+    await record(people, type_="s", ip="192.0.2.2")
+    await record(people, type_="fp", user_name="ada@example.com")
+
+    assert len((await people.api("GET", "logs", q=query)).json()) == count
+
+
 async def test_an_unknown_entry_is_not_found(people: TenantUnderTest) -> None:
     assert (await people.api("GET", "logs/900")).status == 404
 

@@ -4,27 +4,27 @@ Pages come newest first; with `from` and `take` entries follow the given one in 
 consumer can poll without missing any.
 """
 
-import re
 from typing import Any
 
 from freehold.domain.events import records
+from freehold.domain.events.search import LOG_FIELDS
 from freehold.kernel.declare import Operation
 from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.fields import Fields
 from freehold.kernel.declare.paging import Page, answer
-from freehold.kernel.errors import BadRequest, NotFound
+from freehold.kernel.errors import NotFound
+from freehold.kernel.search import order_by, translate
 
 SCOPES = ("read:logs", "read:logs_users")
 RECORD_LIMIT = 1000
-_SORT = re.compile(r"(?P<field>[a-z_]+):(?P<way>-?1)")
-_SORTABLE = {"date": "log_id", "log_id": "log_id", "type": "type", "client_id": "client_id", "user_id": "user_id"}
 
 
 async def list_logs(call: Call) -> Any:
     """Entries of the tenant."""
     if call.query("from") is not None or call.query("take") is not None:
         return await _following(call)
-    return await _page(call, "tenant_id = :tenant_id", {"tenant_id": call.tenant.id}, q=_query(call))
+    query = translate(call.query("q") or call.query("search"), LOG_FIELDS)
+    return await _page(call, f"tenant_id = :tenant_id and {query.sql}", {"tenant_id": call.tenant.id, **query.params})
 
 
 async def list_user_logs(call: Call) -> Any:
@@ -53,35 +53,17 @@ async def _following(call: Call) -> list[dict[str, Any]]:
     return [fields.apply(records.shown(row[0])) for row in rows]
 
 
-async def _page(call: Call, where: str, params: dict[str, Any], *, q: str | None = None) -> Any:
+async def _page(call: Call, where: str, params: dict[str, Any]) -> Any:
     page = Page.offset(call, limit=RECORD_LIMIT)
     fields = Fields.of(call)
+    order = order_by(call.query("sort"), LOG_FIELDS, default="log_id desc", tie="log_id desc")
     total = None
     if page.totals:
         counted = await call.store.search(f"select count(*) from logs where {where}", **params)  # noqa: S608 - compiled
         total = counted[0][0]
-    sql = f"select record from logs where {where} order by {_order(call)} limit :size offset :start"  # noqa: S608 - from a table
+    sql = f"select record from logs where {where} order by {order} limit :size offset :start"  # noqa: S608 - from a table
     rows = await call.store.search(sql, **params, size=page.size, start=page.start)
     return answer(page, "logs", [fields.apply(records.shown(row[0])) for row in rows], total=total)
-
-
-def _query(call: Call) -> str | None:
-    return call.query("q") or call.query("search")
-
-
-def _order(call: Call) -> str:
-    wanted = call.query("sort")
-    if not wanted:
-        return "log_id desc"
-    match = _SORT.fullmatch(wanted)
-    if match is None or match["field"] not in _SORTABLE:
-        raise BadRequest(
-            "Query validation error: 'String does not match pattern ^(date|type|client_id|user_id|log_id):(1|-1)$' "
-            "on property sort.",
-            code="invalid_query_string",
-        )
-    way = "asc" if match["way"] == "1" else "desc"
-    return f"{_SORTABLE[match['field']]} {way}, log_id {way}"
 
 
 OPERATIONS = (
