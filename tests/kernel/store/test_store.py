@@ -491,6 +491,7 @@ PLANS = {"sqlite": "explain query plan ", "postgresql": "explain "}
         ("tenant_id = :t and email = :x", ("things_email",)),
         ("tenant_id = :t and json_text(document, 'slug') = :x", ("things_slug",)),
         ("tenant_id = :t and one_of(email, :list)", ("things_email",)),
+        ("tenant_id = :t and email = :x order by id", ("things_email",)),
     ],
 )
 async def test_an_index_is_used(store: Store, condition: str, index: tuple[str, ...]) -> None:

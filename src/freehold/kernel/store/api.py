@@ -206,6 +206,10 @@ class Dialect(Protocol):
         """A schema statement in this database's words."""
         ...
 
+    async def schema_changed(self, tx: Transaction) -> None:
+        """What this database wants done in the transaction that changed the schema."""
+        ...
+
 
 class Store(Reader, Protocol):
     """A database. Reads see what is committed."""

@@ -203,10 +203,7 @@ class SqliteBulkWriter:
             self.run(self.dialect.ddl(statement))
 
     def analyze(self) -> None:
-        self.begin()
-        self._guard(lambda: self._connection.execute("pragma analysis_limit = 1000"))
-        self._guard(lambda: self._connection.execute("analyze"))
-        self.commit()
+        """Nothing: what SQLite believes of the tables does not depend on their rows."""
 
     def close(self) -> None:
         self._connection.close()

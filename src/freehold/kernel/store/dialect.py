@@ -27,7 +27,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from freehold.kernel.store.api import JsonPath, JsonWalk, Unstorable, Values, Wildcard
+from freehold.kernel.store.api import JsonPath, JsonWalk, Transaction, Unstorable, Values, Wildcard
+from freehold.kernel.store.sqlite_statistics import assume_large_tables
 
 _TOKEN = re.compile(
     r"""
@@ -68,6 +69,10 @@ class SqliteDialect:
         """A schema statement: strict tables, SQLite's names of the types."""
         return _rewrite_types(_rewrite(sql, _SQLITE_WORDS, ":{}".format), _SQLITE_TYPES)
 
+    async def schema_changed(self, tx: Transaction) -> None:
+        """Tell the planner of new indexes."""
+        await assume_large_tables(tx)
+
 
 class PostgresqlDialect:
     """PostgreSQL 13 and later."""
@@ -98,6 +103,9 @@ class PostgresqlDialect:
     def ddl(self, sql: str) -> str:
         """A schema statement; text sorts by bytes, as SQLite's does."""
         return _rewrite_types(_rewrite(sql, _POSTGRESQL_WORDS, ":{}".format), _POSTGRESQL_TYPES)
+
+    async def schema_changed(self, tx: Transaction) -> None:
+        """Nothing; PostgreSQL keeps its own statistics."""
 
     def _compile(self, sql: str, params: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
         names: list[str] = []

@@ -100,6 +100,7 @@ async def create_schema(store: Store, tables: Iterable[Table] = ()) -> None:
     async with store.transaction() as tx:
         for statement in statements(declared_schema_sql([*STORE_TABLES, *tables])):
             await tx.run(store.dialect.ddl(statement))
+        await store.dialect.schema_changed(tx)
 
 
 def diff(tables: Iterable[Table], folder: Path = MIGRATIONS) -> str:
@@ -145,6 +146,7 @@ async def _apply_next(tx: Transaction, store: Store, known: Sequence[Migration])
         return None
     for statement in statements(migration.sql):
         await tx.run(store.dialect.ddl(statement))
+    await store.dialect.schema_changed(tx)
     await tx.run(
         """insert into schema_migrations (number, name, checksum, applied_at_ms)
         values (:number, :name, :checksum, :now_ms)""",

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 from freehold.kernel.errors import FreeholdError, Unavailable
@@ -57,11 +58,7 @@ def open_writer(
 ) -> sqlite3.Connection:
     """A connection that writes; it never waits for a lock, its user does."""
     connection = _connect(path, timeout_s=0)
-    # Turning the log on and recovering it take locks for a moment; only here may SQLite itself wait.
-    connection.execute(f"pragma busy_timeout = {int(BUSY_LIMIT_S * 1000)}")
-    connection.execute("pragma journal_mode = wal")
     connection.execute(f"pragma synchronous = {'full' if durable else 'off'}")
-    connection.execute("pragma busy_timeout = 0")
     connection.execute(f"pragma cache_size = -{cache_kib}")
     connection.execute(f"pragma wal_autocheckpoint = {checkpoint_pages}")
     connection.execute(f"pragma journal_size_limit = {LOG_LIMIT_BYTES}")
@@ -98,12 +95,28 @@ def _connect(path: Path, *, timeout_s: float) -> sqlite3.Connection:
         connection = sqlite3.connect(
             path, timeout=timeout_s, isolation_level=None, check_same_thread=False, cached_statements=1024
         )
-        connection.execute("select 1 from sqlite_master").fetchone()
+        _use_log(connection)
     except sqlite3.Error as error:
         if error_code(error) == sqlite3.SQLITE_NOTADB:
             raise Unavailable(f"{path} is not a Freehold database") from error
         raise Unavailable(f"The database {path} cannot be opened: {error}") from error
     return connection
+
+
+def _use_log(connection: sqlite3.Connection) -> None:
+    """Turn write-ahead logging on, which stays on.
+
+    Processes that start together on a new file meet here, and SQLite refuses all but one whatever its busy timeout.
+    """
+    patience_ends = time.monotonic() + BUSY_LIMIT_S
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+            return
+        except sqlite3.Error as error:
+            if error_code(error) not in BUSY or time.monotonic() > patience_ends:
+                raise
+        time.sleep(BUSY_POLL_S)
 
 
 def _unique_violation(error: sqlite3.IntegrityError, connection: sqlite3.Connection) -> UniqueViolation | None:
