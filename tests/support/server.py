@@ -60,6 +60,10 @@ class LiveServer:
             self._tokens["management"] = answer.json()["access_token"]
         return self._tokens["management"]
 
+    def forget_tokens(self) -> None:
+        """Ask for new tokens from now on."""
+        self._tokens.clear()
+
     def management(self) -> httpx.Client:
         """A client of the Management API, with every scope."""
         context = ssl.create_default_context(cafile=self.ca_file)
