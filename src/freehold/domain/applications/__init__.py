@@ -14,8 +14,8 @@ DEFAULT_CLIENT = "Default App"
 
 async def bootstrap(tx: Transaction, tenant: TenantScope) -> None:
     """A new tenant has the client that stands for all of them, and one to try things with."""
-    everyone = {"name": GLOBAL_CLIENT, "callbacks": [], "cross_origin_authentication": True}
-    await documents.create(tx, tenant, CLIENTS, everyone, server={"global": True})
+    everyone = {"name": GLOBAL_CLIENT, "callbacks": [], "cross_origin_authentication": True, "custom_login_page": ""}
+    await documents.create(tx, tenant, CLIENTS, everyone, server={"global": True, "owners": []})
     trial = {
         "name": DEFAULT_CLIENT,
         "callbacks": [],

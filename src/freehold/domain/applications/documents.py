@@ -285,6 +285,7 @@ class Client(Document):
     name: Annotated[str, Pattern("^[^<>]+$"), Length(1, 255)]
     tenant: Annotated[str | UnsetType, Computed(shown.tenant_name)] = UNSET
     is_global: Annotated[bool, ServerSet()] = msgspec.field(default=False, name="global")
+    owners: Annotated[list[str] | UnsetType, ServerSet()] = UNSET
     description: Annotated[str, Length(0, 140)] | UnsetType = UNSET
     client_secret: Annotated[Annotated[str, Length(1, 2048)] | UnsetType, Secret(READS_SECRETS)] = UNSET
     app_type: AppType | UnsetType = UNSET

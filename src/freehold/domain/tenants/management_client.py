@@ -1,6 +1,7 @@
 """The machine-to-machine client with which scripts reach a tenant's Management API from the start.
 
-Auth0 makes one of this name for its API explorer; here its credentials are what a ready-file holds.
+Its credentials are what a ready-file holds. Auth0's like is called "API Explorer Application"; this one has a name of
+its own, so that a configuration that brings Auth0's does not change it.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from freehold.kernel.crypto.ids import new_client_secret
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.store import Reader, Transaction
 
-NAME = "API Explorer Application"
+NAME = "Management Client"
 
 
 @dataclass(frozen=True, slots=True)
