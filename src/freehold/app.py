@@ -25,7 +25,7 @@ from freehold.kernel.http.edge import Edge
 from freehold.kernel.http.health import add_health_routes
 from freehold.kernel.http.proxies import Proxies
 from freehold.kernel.http.router import Router
-from freehold.kernel.jobs import JobRunner
+from freehold.kernel.jobs import JobRunner, Periodic
 from freehold.kernel.metrics import Metrics, empty_shared
 from freehold.kernel.store import Store, open_store
 from freehold.kernel.store.sqlite import SqliteStore
@@ -148,7 +148,8 @@ async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clo
     stack.callback(passwords.close)
     tenants = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS)
     handlers = {topic: handler for package in REGISTRY.packages for topic, handler in package.jobs.items()}
-    jobs = JobRunner(store, clock, handlers)
+    rounds = [Periodic(topic, every_s) for package in REGISTRY.packages for topic, every_s in package.periodic.items()]
+    jobs = JobRunner(store, clock, handlers, periodic=rounds)
     services = Services(settings, store, clock, REGISTRY, keyring, passwords, tenants, Mailer(), jobs)
     jobs.services = services
     await jobs.start()

@@ -114,22 +114,34 @@ def write_users(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arri
 def _write(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival]) -> list[Outcome]:
     writer.begin()
     try:
-        outcomes = _sort_out(writer, tenant, arrivals)
-        batch = _Batch()
-        for outcome in outcomes:
-            if outcome.result == "inserted":
-                _add(batch, tenant, outcome.arrival)
-        _complete(writer, tenant, batch, outcomes)
-        if batch.rows:
-            writer.insert("users", _ORDER, batch.rows)
-        if batch.sealed:
-            writer.insert(vault.VAULT_TABLE.name, _VAULT_COLUMNS, batch.sealed)
-        if batch.linked:
-            writer.insert(linked.TABLE.name, _LINKED_COLUMNS, batch.linked)
+        outcomes = place_users(writer, tenant, arrivals, complete=True)
         writer.commit()
     except BaseException:
         writer.rollback()
         raise
+    return outcomes
+
+
+def place_users(
+    writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival], *, complete: bool
+) -> list[Outcome]:
+    """Like `write_users`, as a part of the caller's own batch; with `complete`, users who are there get what they lack.
+
+    Raises UniqueViolation when somebody took an identifier meanwhile, which only PostgreSQL allows.
+    """
+    outcomes = _sort_out(writer, tenant, arrivals)
+    batch = _Batch()
+    for outcome in outcomes:
+        if outcome.result == "inserted":
+            _add(batch, tenant, outcome.arrival)
+    if complete:
+        _complete(writer, tenant, batch, outcomes)
+    if batch.rows:
+        writer.insert("users", _ORDER, batch.rows)
+    if batch.sealed:
+        writer.insert(vault.VAULT_TABLE.name, _VAULT_COLUMNS, batch.sealed)
+    if batch.linked:
+        writer.insert(linked.TABLE.name, _LINKED_COLUMNS, batch.linked)
     return outcomes
 
 

@@ -277,3 +277,5 @@ class Package:
     """`bootstrap(tx, tenant)` makes what a new tenant has from the start."""
     jobs: Mapping[str, Callable[..., Awaitable[None]]] = field(default_factory=dict)
     """Handlers of background work by topic."""
+    periodic: Mapping[str, int] = field(default_factory=dict)
+    """Topics whose job comes round, without a tenant, and how many seconds lie between."""
