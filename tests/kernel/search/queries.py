@@ -320,7 +320,7 @@ UNKNOWN = st.sampled_from(
 @st.composite
 def scenes(draw: st.DrawFn) -> tuple[list[Person], list[Query]]:
     """People, and queries about them."""
-    people = draw(PEOPLE)
+    people: list[Person] = list(draw(PEOPLE))
     pairs = sorted({found for person in people for found in held(person)})
     return people, [*draw(st.lists(leaves(pairs), max_size=8)), draw(queries(pairs))]
 
@@ -353,7 +353,7 @@ def leaves(pairs: Sequence[tuple[str, str]]) -> st.SearchStrategy[Query]:
     textual = pair.filter(lambda found: found[0] not in NUMERIC | {"blocked"})
     patterned = textual.filter(lambda found: not found[0].startswith("user_metadata"))
     return st.one_of(
-        st.builds(lambda found, quoted: Equals(*found, quoted=quoted), pair, st.booleans()),
+        st.builds(lambda found, quoted: Equals(found[0], found[1], quoted), pair, st.booleans()),
         st.builds(Equals, textual.map(lambda found: found[0]), text, st.booleans()),
         st.builds(Equals, st.sampled_from(sorted(NUMERIC)), NUMERALS, st.just(True)),
         st.builds(Equals, UNKNOWN, WORDS, st.just(True)),

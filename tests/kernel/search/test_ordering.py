@@ -4,13 +4,13 @@ import pytest
 
 from freehold.kernel.search import InvalidParameter, order_by
 from freehold.kernel.store import Store, create_schema
-from tests.kernel.search.people import FIELDS, MEMBERS, PEOPLE, fill
+from tests.kernel.search.people import FIELDS, MEMBERS, PEOPLE, Person, fill
 
 
 @pytest.fixture
 async def store(empty_store: Store) -> Store:
     await create_schema(empty_store, [PEOPLE, MEMBERS])
-    people = [
+    people: list[Person] = [
         {"id": "1", "email": "b@x", "logins": 2, "created_at": "2019-01-03T00:00:00.000Z", "nickname": "É"},
         {"id": "2", "email": "C@x", "created_at": "2019-01-01T00:00:00.000Z", "nickname": "a"},
         {"id": "3", "email": "a@x", "logins": 10, "created_at": "2019-01-02T00:00:00.000Z"},
