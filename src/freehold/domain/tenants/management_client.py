@@ -13,6 +13,15 @@ from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.store import Reader, Transaction
 
 NAME = "Management Client"
+FROM_A_FORM = {
+    "oidc_conformant": True,
+    "allowed_clients": [],
+    "callbacks": [],
+    "client_aliases": [],
+    "native_social_login": {"apple": {"enabled": False}, "facebook": {"enabled": False}},
+    "jwt_configuration": {"alg": "RS256", "lifetime_in_seconds": 36_000},
+}
+"""What an application has that was made in Auth0's dashboard (recorded), and clients of the API therefore expect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ async def make(tx: Transaction, tenant: TenantScope, secret: str | None = None) 
             "app_type": "non_interactive",
             "grant_types": ["client_credentials"],
             "token_endpoint_auth_method": "client_secret_post",
+            **FROM_A_FORM,
         },
         server={"client_id": client_id, "client_secret": secret or new_client_secret()},
     )
