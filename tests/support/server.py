@@ -76,7 +76,8 @@ class LiveServer:
 
     def freehold(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the freehold command on this installation's data folder."""
-        return run_freehold(*arguments, "--data", str(self.data), check=check)
+        own = () if "--data" in arguments else ("--data", str(self.data))
+        return run_freehold(*arguments, *own, check=check)
 
     def stop(self) -> None:
         """Ask the server to stop and wait for it."""
