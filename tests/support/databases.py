@@ -70,15 +70,25 @@ def store_url(database: str, request: pytest.FixtureRequest) -> Iterator[str]:
         yield f"sqlite:///{folder / 'freehold.db'}"
         shutil.rmtree(folder)
     else:
-        server = request.getfixturevalue("postgresql_server")
-        name = create_database(server)
-        yield with_database(server, name)
-        drop_database(server, name)
+        # A schema is made and dropped ten times faster than a database.
+        shared = request.getfixturevalue("shared_database")
+        name = f"test_{next(_numbers)}"
+        asyncio.run(_execute(shared, f"create schema {name}"))
+        yield f"{shared}{'&' if '?' in shared else '?'}search_path={name}"
+        asyncio.run(_execute(shared, f"drop schema {name} cascade"))
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgresql_server: str) -> Iterator[str]:
+    """The URL of a database in which each test has a schema."""
+    name = create_database(postgresql_server)
+    yield with_database(postgresql_server, name)
+    drop_database(postgresql_server, name)
 
 
 @pytest.fixture(scope="session")
 def migrated_template(database: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A migrated database that is copied for each test: a file's path or a database's name."""
+    """The URL of a migrated database: on SQLite each test has a copy, on PostgreSQL it is emptied after each."""
     if database == "sqlite":
         folder = Path(tempfile.mkdtemp(prefix="freehold-test-"))
         _migrate(f"sqlite:///{folder / 'freehold.db'}")
@@ -88,12 +98,12 @@ def migrated_template(database: str, request: pytest.FixtureRequest) -> Iterator
         server = request.getfixturevalue("postgresql_server")
         name = create_database(server)
         _migrate(with_database(server, name))
-        yield name
+        yield with_database(server, name)
         drop_database(server, name)
 
 
 @pytest.fixture
-def migrated_url(database: str, migrated_template: str, request: pytest.FixtureRequest) -> Iterator[str]:
+def migrated_url(database: str, migrated_template: str) -> Iterator[str]:
     """The URL of a migrated database of this test's own."""
     if database == "sqlite":
         folder = Path(tempfile.mkdtemp(prefix="freehold-test-"))
@@ -101,10 +111,8 @@ def migrated_url(database: str, migrated_template: str, request: pytest.FixtureR
         yield f"sqlite:///{folder / 'freehold.db'}"
         shutil.rmtree(folder)
     else:
-        server = request.getfixturevalue("postgresql_server")
-        name = create_database(server, template=migrated_template)
-        yield with_database(server, name)
-        drop_database(server, name)
+        yield migrated_template
+        asyncio.run(_execute(migrated_template, _EMPTY))
 
 
 @pytest.fixture
@@ -126,6 +134,20 @@ async def empty_store(store_url: str, clock: FakeClock) -> AsyncIterator[Store]:
     opened = open_store(store_url, clock=clock)
     yield opened
     await opened.close()
+
+
+# Whatever a test left connected goes first, so that it cannot write into the next test.
+_EMPTY = """do $$
+declare name text;
+begin
+    perform pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid();
+    for name in select relname from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' loop
+        if name <> 'schema_migrations' then
+            execute format('delete from %I', name);
+        end if;
+    end loop;
+end $$"""
 
 
 class PrivateServer:
@@ -176,10 +198,10 @@ class PrivateServer:
         return done.returncode
 
 
-def create_database(server: str, *, template: str = "template0") -> str:
+def create_database(server: str) -> str:
     """A new database's name."""
     name = f"test_{next(_numbers)}_{secrets.token_hex(4)}"
-    asyncio.run(_execute(server, f"create database {name} template {template}"))
+    asyncio.run(_execute(server, f"create database {name} template template0"))
     return name
 
 
