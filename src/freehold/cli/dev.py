@@ -1,5 +1,6 @@
 """freehold dev: what only developers of Freehold need."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -21,3 +22,11 @@ def migration(name: Annotated[str, typer.Argument(help="What it does, in lower c
     """Write the next migration from the difference between the declarations and the migrations so far."""
     path = write_next_migration([*STORE_TABLES, *REGISTRY.tables], name)
     print(f"Wrote {path}" if path else f"Nothing to do: {MIGRATIONS.name} and the declarations agree.")
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI description of the Management API."""
+    from freehold.surfaces.management.openapi import describe
+
+    print(json.dumps(describe(REGISTRY), indent=1))
