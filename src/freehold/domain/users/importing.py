@@ -111,6 +111,15 @@ def write_users(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arri
         return _write(writer, tenant, arrivals)
 
 
+def look_for_users(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival]) -> list[Outcome]:
+    """What `write_users` would make of a batch; nothing is written."""
+    writer.begin()
+    try:
+        return _sort_out(writer, tenant, arrivals)
+    finally:
+        writer.rollback()
+
+
 def _write(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival]) -> list[Outcome]:
     writer.begin()
     try:

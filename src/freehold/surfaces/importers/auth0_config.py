@@ -1,0 +1,350 @@
+"""A configuration directory that Auth0's deploy CLI wrote: read in both its formats, and carried over.
+
+The files name clients and connections by name where the API has ids, hold masks where secrets were, and placeholders
+where the writer kept them. Whatever has no place here is in the report.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS, ROLES
+from freehold.domain.access.documents import ROLE_PERMISSIONS
+from freehold.domain.access.permissions import give
+from freehold.domain.applications import CLIENTS
+from freehold.domain.connections import CONNECTIONS
+from freehold.domain.tenants.settings import SETTINGS
+from freehold.kernel.declare import Collection, TenantScope, documents
+from freehold.kernel.declare.compile import project
+from freehold.kernel.declare.documents import SINGLETON_ID, Record
+from freehold.kernel.errors import FreeholdError
+from freehold.kernel.store import Transaction
+from freehold.surfaces.importers.lines import BadFile
+from freehold.surfaces.importers.report import Report
+
+LARGEST_FILE = 32 * 1024 * 1024
+
+# The folders of the directory format and the keys of tenant.yaml, by the name used here.
+_FOLDERS = {
+    "clients": "clients",
+    "resource-servers": "resourceServers",
+    "database-connections": "databases",
+    "connections": "connections",
+    "grants": "clientGrants",
+    "roles": "roles",
+}
+_KNOWN = frozenset({"tenant", *_FOLDERS.values()})
+_PLACEHOLDER = re.compile(r"(##|@@)([A-Za-z0-9_]+)\1")
+_MASK = re.compile(r"\*{4,}|_VALUE_NOT_SHOWN_|\[REDACTED\]|(##|@@)[A-Za-z0-9_]+\1")
+_MANAGEMENT_API = re.compile(r"https://[^/]+/api/v2/")
+
+
+@dataclass(slots=True)
+class Configuration:
+    """What a directory holds, by the names of tenant.yaml."""
+
+    root: Path
+    tenant: dict[str, Any] = field(default_factory=dict)
+    items: dict[str, list[tuple[str, dict[str, Any]]]] = field(default_factory=dict)
+    """Place and content of each object of a kind."""
+    unknown: dict[str, int] = field(default_factory=dict)
+    """Kinds that this release does not have, and how many objects of each."""
+
+
+def read_configuration(root: Path, keywords: Mapping[str, Any]) -> Configuration:
+    """Read a directory of either format, with keywords put in. Raises BadFile."""
+    if not root.is_dir():
+        raise BadFile(f"{root} is not a directory")
+    for name in ("tenant.yaml", "tenant.yml"):
+        if (root / name).is_file():
+            return _from_yaml(root, root / name, keywords)
+    return _from_folders(root, keywords)
+
+
+def _from_yaml(root: Path, path: Path, keywords: Mapping[str, Any]) -> Configuration:
+    try:
+        whole = yaml.safe_load(_text(path, keywords))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise BadFile(f"{path.name} line {mark.line + 1 if mark else '?'}: not YAML") from None
+    if not isinstance(whole, dict):
+        raise BadFile(f"{path.name}: not a mapping")
+    found = Configuration(root)
+    for key, value in whole.items():
+        if key == "tenant":
+            found.tenant = _object(value, f"{path.name} tenant")
+        elif key in _KNOWN:
+            listed = value if isinstance(value, list) else []
+            found.items[key] = [
+                (f"{path.name} {key}[{n}]", _object(item, f"{path.name} {key}[{n}]")) for n, item in enumerate(listed)
+            ]
+        elif value:
+            found.unknown[str(key)] = len(value) if isinstance(value, list) else 1
+    return found
+
+
+def _from_folders(root: Path, keywords: Mapping[str, Any]) -> Configuration:
+    found = Configuration(root)
+    for entry in sorted(root.iterdir()):
+        if entry.name == "tenant.json":
+            found.tenant = _object(_json(entry, keywords), entry.name)
+        elif entry.name in _FOLDERS:
+            kind = _FOLDERS[entry.name]
+            found.items[kind] = [
+                (str(path.relative_to(root)), _object(_json(path, keywords), path.name))
+                for path in _files(entry, nested=kind == "databases")
+            ]
+        elif entry.is_dir():
+            number = sum(1 for path in entry.rglob("*") if path.is_file())
+            if number:
+                found.unknown[entry.name] = number
+        elif entry.suffix == ".json":
+            found.unknown[entry.stem] = 1
+    return found
+
+
+def _files(folder: Path, *, nested: bool) -> Iterator[Path]:
+    yield from sorted(folder.glob("*/database.json" if nested else "*.json"))
+    if nested:
+        yield from sorted(folder.glob("*.json"))
+
+
+def _text(path: Path, keywords: Mapping[str, Any]) -> str:
+    if path.stat().st_size > LARGEST_FILE:
+        raise BadFile(f"{path.name}: larger than {LARGEST_FILE:,} bytes")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadFile(f"{path.name}: not UTF-8 at byte {error.start + 1}") from None
+
+    def put_in(match: re.Match[str]) -> str:
+        if match[2] not in keywords:
+            return match[0]
+        value = keywords[match[2]]
+        # `@@KEY@@` stands for a JSON value, `##KEY##` for text inside a string.
+        return json.dumps(value) if match[1] == "@@" else json.dumps(str(value))[1:-1]
+
+    return _PLACEHOLDER.sub(put_in, text.replace('"@@', "@@").replace('@@"', "@@") if keywords else text)
+
+
+def _json(path: Path, keywords: Mapping[str, Any]) -> Any:
+    try:
+        return json.loads(_text(path, keywords))
+    except json.JSONDecodeError as error:
+        raise BadFile(f"{path.name} line {error.lineno}: not JSON: {error.msg}") from None
+    except RecursionError:
+        raise BadFile(f"{path.name}: nested too deeply") from None
+
+
+def _object(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadFile(f"{place}: an object is expected")
+    return value
+
+
+# --- carrying it over --------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Applying:
+    """One configuration on its way into a tenant."""
+
+    tx: Transaction
+    tenant: TenantScope
+    report: Report
+    root: Path
+    client_ids: dict[str, str] = field(default_factory=dict)
+    """By name, for what refers to clients by name."""
+
+    async def everything(self, configuration: Configuration) -> None:
+        """Settings, APIs, clients, connections, grants, roles: each after what it refers to."""
+        for kind, number in configuration.unknown.items():
+            self.report.find("resource_unknown", kind, "", f"{number} not imported")
+        if configuration.tenant:
+            await self._settings(configuration.tenant)
+        for place, item in configuration.items.get("resourceServers", ()):
+            await self._one("apis", place, item, self._api)
+        for place, item in configuration.items.get("clients", ()):
+            await self._one("clients", place, item, self._client)
+        for record in await documents.select(self.tx, self.tenant, CLIENTS):
+            self.client_ids.setdefault(str(record.document.get("name")), record.id)
+        for kind in ("databases", "connections"):
+            for place, item in configuration.items.get(kind, ()):
+                await self._one("connections", place, item, self._connection)
+        for place, item in configuration.items.get("clientGrants", ()):
+            await self._one("client grants", place, item, self._grant)
+        for place, item in configuration.items.get("roles", ()):
+            await self._one("roles", place, item, self._role)
+
+    async def _one(self, kind: str, place: str, item: dict[str, Any], work: Any) -> None:
+        """One object, alone undone when it is refused."""
+        given = self._unmasked(place, item)
+        try:
+            async with self.tx.savepoint():
+                self.report.count(kind, await work(place, given))
+        except FreeholdError as refusal:
+            self.report.count(kind, "refused")
+            who = str(item.get("name") or item.get("identifier") or item.get("client_id") or "")
+            self.report.find("resource_refused", place, who, refusal.message)
+
+    async def _settings(self, given: dict[str, Any]) -> None:
+        async def work(place: str, values: dict[str, Any]) -> str:
+            kept = self._kept(place, SETTINGS, values, project(SETTINGS.document).patch)
+            flags = kept.get("flags")
+            if isinstance(flags, dict):
+                kept["flags"] = flags
+            await documents.update(self.tx, self.tenant, SETTINGS, SINGLETON_ID, kept)
+            return "updated"
+
+        await self._one("tenant settings", "tenant", given, work)
+
+    async def _api(self, place: str, given: dict[str, Any]) -> str:
+        identifier = str(given.get("identifier", ""))
+        if given.get("is_system") or _MANAGEMENT_API.fullmatch(identifier):
+            self.report.find("note", place, identifier, "every tenant has its own Management API; left as it is")
+            return "left as they are"
+        found = await documents.select(self.tx, self.tenant, RESOURCE_SERVERS, identifier=identifier)
+        return (await self._put(place, RESOURCE_SERVERS, given, found))[0]
+
+    async def _client(self, place: str, given: dict[str, Any]) -> str:
+        name, client_id = str(given.get("name", "")), given.get("client_id")
+        if given.get("global"):
+            self.report.find("note", place, name, "the client that stands for all; every tenant has its own")
+            return "left as they are"
+        found: list[Record] = []
+        if client_id:
+            record = await documents.read(self.tx, self.tenant, CLIENTS, str(client_id))
+            found = [record] if record else []
+        else:
+            everyone = await documents.select(self.tx, self.tenant, CLIENTS)
+            found = [record for record in everyone if record.document.get("name") == name]
+        done, record = await self._put(place, CLIENTS, given, found[:1], {"client_id": client_id} if client_id else {})
+        if not client_id and done == "created":
+            self.report.find("note", place, name, f"exported without client_id; it is {record.id} here")
+        self.client_ids[name] = record.id
+        return done
+
+    async def _connection(self, place: str, given: dict[str, Any]) -> str:
+        given.setdefault("strategy", "auth0")
+        if "enabled_clients" in given:
+            given["enabled_clients"] = self._named_clients(place, given["enabled_clients"])
+        self._scripts(place, given)
+        found = await documents.select(self.tx, self.tenant, CONNECTIONS, name=str(given.get("name", "")))
+        id_ = given.pop("id", None)
+        server = {"id": id_} if isinstance(id_, str) and re.fullmatch(r"con_[A-Za-z0-9]{16}", id_) else {}
+        return (await self._put(place, CONNECTIONS, given, found, server))[0]
+
+    async def _grant(self, place: str, given: dict[str, Any]) -> str:
+        client = str(given.get("client_id", ""))
+        given["client_id"] = self.client_ids.get(client, client)
+        audience = str(given.get("audience", ""))
+        if _MANAGEMENT_API.fullmatch(audience) and audience != self.tenant.management_audience:
+            given["audience"] = self.tenant.management_audience
+            self.report.find("note", place, client, "a grant for the Management API, now for this tenant's")
+            given["scope"] = await self._known_scopes(place, client, given.get("scope") or [])
+        keys = {"client_id": given["client_id"], "audience": str(given.get("audience", ""))}
+        found = await documents.select(self.tx, self.tenant, CLIENT_GRANTS, **keys)
+        kind = given.get("subject_type", "client")
+        found = [record for record in found if record.document.get("subject_type", "client") == kind]
+        return (await self._put(place, CLIENT_GRANTS, given, found))[0]
+
+    async def _known_scopes(self, place: str, client: str, scopes: list[str]) -> list[str]:
+        audience = self.tenant.management_audience
+        found = await documents.select(self.tx, self.tenant, RESOURCE_SERVERS, identifier=audience)
+        known = {scope["value"] for scope in found[0].document.get("scopes", ())} if found else set()
+        for scope in scopes:
+            if scope not in known:
+                self.report.find("field_without_place", place, client, f"scope {scope} of the Management API")
+        return [scope for scope in scopes if scope in known]
+
+    async def _role(self, place: str, given: dict[str, Any]) -> str:
+        permissions = given.pop("permissions", None) or []
+        found = await documents.select(self.tx, self.tenant, ROLES, name=str(given.get("name", "")))
+        id_ = given.pop("id", None)
+        server = {"id": id_} if isinstance(id_, str) and re.fullmatch(r"rol_[A-Za-z0-9]{16}", id_) else {}
+        done, record = await self._put(place, ROLES, given, found, server)
+        pairs = []
+        for permission in permissions:
+            identifier = str(permission.get("resource_server_identifier", ""))
+            if _MANAGEMENT_API.fullmatch(identifier):
+                identifier = self.tenant.management_audience
+            name = str(permission.get("permission_name", ""))
+            apis = await documents.select(self.tx, self.tenant, RESOURCE_SERVERS, identifier=identifier)
+            known = {scope["value"] for scope in apis[0].document.get("scopes", ())} if apis else set()
+            if name not in known:
+                detail = f"permission {name} of {identifier}, which has no such scope"
+                self.report.find("field_without_place", place, str(given.get("name")), detail)
+                continue
+            pairs.append((apis[0].id, name))
+        await give(self.tx, self.tenant, ROLE_PERMISSIONS, record.id, pairs)
+        return done
+
+    async def _put(
+        self,
+        place: str,
+        declaration: Collection[Any],
+        given: dict[str, Any],
+        found: list[Record],
+        server: dict[str, Any] | None = None,
+    ) -> tuple[str, Record]:
+        """Create an object, or update the one that is there."""
+        projection = project(declaration.document)
+        ids = {declaration.key, "tenant"}
+        body = {name: value for name, value in given.items() if name not in ids}
+        if found:
+            fixed = projection.immutable & body.keys()
+            patch = {name: value for name, value in body.items() if name not in fixed}
+            kept = self._kept(place, declaration, patch, projection.patch)
+            return "updated", await documents.update(self.tx, self.tenant, declaration, found[0].id, kept)
+        kept = self._kept(place, declaration, body, projection.create)
+        return "created", await documents.create(self.tx, self.tenant, declaration, kept, server=server)
+
+    def _kept(self, place: str, declaration: Any, given: dict[str, Any], shape: Any) -> dict[str, Any]:
+        """The members that have a place; the others are in the report."""
+        known = set(shape.__struct_encode_fields__)
+        for name in given.keys() - known:
+            self.report.find("field_without_place", place, str(given.get("name") or ""), f"{declaration.name}.{name}")
+        return {name: value for name, value in given.items() if name in known and value is not None}
+
+    def _named_clients(self, place: str, names: list[Any]) -> list[str]:
+        ids = set(self.client_ids.values())
+        found = []
+        for name in names:
+            if name in self.client_ids or name in ids:
+                found.append(self.client_ids.get(name, name))
+            else:
+                self.report.find("field_without_place", place, str(name), "enabled for a client that is not there")
+        return found
+
+    def _scripts(self, place: str, given: dict[str, Any]) -> None:
+        """Put the database scripts in, which lie in files of their own."""
+        options = given.get("options")
+        scripts: dict[str, Any] = (options.get("customScripts") if isinstance(options, dict) else None) or {}
+        for name, value in scripts.items():
+            if not (isinstance(value, str) and value.endswith(".js")):
+                continue
+            for folder in ((self.root / place).parent, self.root):
+                path = (folder / value).resolve()
+                if path.is_relative_to(self.root.resolve()) and path.is_file():
+                    scripts[name] = _text(path, {})
+                    break
+
+    def _unmasked(self, place: str, item: Any, path: str = "") -> Any:
+        """An object without the values that are masks, each of which is in the report."""
+        if isinstance(item, dict):
+            kept = {}
+            for name, value in item.items():
+                inner = f"{path}.{name}" if path else str(name)
+                if isinstance(value, str) and _MASK.fullmatch(value):
+                    self.report.find("masked_secret", place, str(item.get("name") or ""), inner)
+                    continue
+                kept[name] = self._unmasked(place, value, inner)
+            return kept
+        if isinstance(item, list):
+            return [self._unmasked(place, value, f"{path}[{n}]") for n, value in enumerate(item)]
+        return item
