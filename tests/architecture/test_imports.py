@@ -16,8 +16,9 @@ TIERS = {
     "surfaces": 3,
     "registry": 4,
     "app": 5,
-    "cli": 6,
-    "__main__": 7,
+    "demo": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 # Computed from declarations that are handed to them: they name no resource.
 DERIVED = ("freehold.surfaces.management", "freehold.surfaces.transfer", "freehold.surfaces.admin")
