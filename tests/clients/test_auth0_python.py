@@ -8,6 +8,7 @@ import httpx
 import pytest
 from auth0.management import ManagementClient
 from auth0.management.core.api_error import ApiError
+from auth0.management.types import ResourceServerScope
 
 from tests.support.server import LiveServer
 
@@ -51,7 +52,7 @@ def test_clients_are_made_read_changed_listed_and_deleted(api: ManagementClient)
 def test_connections_with_their_clients(api: ManagementClient) -> None:
     client = api.clients.create(name="With a database", app_type="spa")
     assert client.client_id
-    made = api.connections.create(name="customers", strategy="auth0", options={"passwordPolicy": "fair"})
+    made = api.connections.create(name="customers", strategy="auth0", display_name="Customers")
     assert made.id
     api.connections.clients.update(made.id, request=[{"client_id": client.client_id, "status": True}])
     assert [item.client_id for item in api.connections.clients.get(made.id)] == [client.client_id]
@@ -61,7 +62,7 @@ def test_connections_with_their_clients(api: ManagementClient) -> None:
 
 
 def test_apis_grants_roles_and_permissions(api: ManagementClient) -> None:
-    scopes = [{"value": "read:orders", "description": "Read orders"}, {"value": "write:orders", "description": "Write"}]
+    scopes = [ResourceServerScope(value="read:orders", description="Read orders")]
     resource = api.resource_servers.create(identifier="https://orders.test", name="Orders", scopes=scopes)
     assert resource.id
     client = api.clients.create(name="Machine", app_type="non_interactive")

@@ -18,8 +18,8 @@ from freehold.surfaces.management.routes import Endpoint, endpoints
 
 SHARED = Path(os.environ.get("FREEHOLD_SHARED", Path(__file__).parents[4] / "shared"))
 GROUPS = frozenset({
-    "clients", "client-grants", "connections", "resource-servers", "roles", "users", "users-by-email", "tenants", "keys",
-    "logs", "jobs", "tickets", "grants", "device-credentials", "sessions", "refresh-tokens",
+    "clients", "client-grants", "connections", "resource-servers", "roles", "users", "users-by-email", "tenants",
+    "keys", "logs", "jobs", "tickets", "grants", "device-credentials", "sessions", "refresh-tokens",
 })  # fmt: skip
 MISSING = {
     "organizations come later": (r"/organizations$",),
