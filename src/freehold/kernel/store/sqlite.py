@@ -12,7 +12,6 @@ without blocking the loop.
 
 import asyncio
 import contextlib
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -59,8 +58,8 @@ class SqliteStore:
         self.clock = clock
         self.dialect = SqliteDialect()
         self._window_s = window_s
-        self._temporary = tempfile.mkdtemp(prefix="freehold-") if path == MEMORY else None
-        self.path = Path(self._temporary, "freehold.db") if self._temporary else Path(path)
+        self._temporary = tempfile.TemporaryDirectory(prefix="freehold-") if path == MEMORY else None
+        self.path = Path(self._temporary.name, "freehold.db") if self._temporary else Path(path)
         self._durable = self._temporary is None
         prepare_file(self.path)
         self._writer = open_writer(self.path, durable=self._durable)
@@ -182,7 +181,7 @@ class SqliteStore:
         for connection in (*self._searching, *self._searchers, self._reader, self._writer):
             connection.close()
         if self._temporary:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary.cleanup()
 
     # The group
 
