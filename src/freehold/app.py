@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from freehold.domain.events import EVENTS
+from freehold.domain.jobs import add_routes as add_job_routes
 from freehold.domain.messaging import Mailer
 from freehold.domain.tenants.directory import TenantDirectory
 from freehold.kernel.clock import Clock, SystemClock
@@ -88,6 +89,7 @@ def build_router(
     add_management_routes(router, REGISTRY)
     add_oauth_routes(router)
     add_login_routes(router)
+    add_job_routes(router)
     return router
 
 

@@ -8,6 +8,7 @@ from freehold.domain import (
     applications,
     connections,
     events,
+    jobs,
     keys,
     messaging,
     sessions,
@@ -30,6 +31,7 @@ PACKAGES = (
     sessions.PACKAGE,
     tickets.PACKAGE,
     messaging.PACKAGE,
+    jobs.PACKAGE,
     oauth.PACKAGE,
 )
 

@@ -29,8 +29,9 @@ from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import Unauthorized
 from freehold.kernel.http.edge import Edge
 from freehold.kernel.http.router import Router
-from freehold.kernel.jobs import JobRunner
+from freehold.kernel.jobs import JobRunner, Periodic
 from freehold.kernel.store import Store, create_schema
+from freehold.login import render_page_error
 from freehold.registry import REGISTRY
 from freehold.surfaces.management.edge import render_error
 from freehold.surfaces.management.routes import add_routes
@@ -139,10 +140,13 @@ class TenantUnderTest:
         user: dict[str, Any] = reply.json()
         return user
 
-    async def run_jobs(self) -> int:
-        """Run the background work that is due."""
+    async def run_jobs(self, *, rounds: bool = False) -> int:
+        """Run the background work that is due; with `rounds` also what comes round."""
         handlers = {topic: handler for package in REGISTRY.packages for topic, handler in package.jobs.items()}
-        runner = JobRunner(self.store, self.clock, handlers, services=self.services)
+        periodic = [Periodic(topic, s) for package in REGISTRY.packages for topic, s in package.periodic.items()]
+        runner = JobRunner(
+            self.store, self.clock, handlers, services=self.services, periodic=periodic if rounds else ()
+        )
         return await runner.run_due()
 
     async def log_types(self) -> list[str]:
@@ -170,13 +174,13 @@ async def people(
     """A new tenant on a store with the whole declared schema."""
     monkeypatch.setattr(rotation, "new_tenant_signing_material", _quick_material)
     await create_schema(empty_store, REGISTRY.tables)
-    keyring = Keyring(MasterKey([bytes(32)]))
+    settings = Settings(data_dir=tmp_path_factory.mktemp("data"))
+    keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
     directory = TenantDirectory(empty_store, keyring, clock, REGISTRY, EVENTS)
     tenant = await directory.create("acme", "acme.example.com")
     pool = PasswordPool(2)
     services = TestServices(
-        settings=Settings(data_dir=tmp_path_factory.mktemp("data")), store=empty_store, clock=clock, passwords=pool,
-        tenants=directory,
+        settings=settings, store=empty_store, clock=clock, passwords=pool, tenants=directory,
     )  # fmt: skip
     router = Router()
     add_routes(router, REGISTRY)
@@ -184,7 +188,7 @@ async def people(
     async def resolve(host: str) -> TenantScope | None:
         return await directory.by_host(host)
 
-    app = Edge(router, resolve_tenant=resolve, errors={"management": render_error})
+    app = Edge(router, resolve_tenant=resolve, errors={"management": render_error, "page": render_page_error})
     app.services = services
     yield TenantUnderTest(empty_store, tenant, services, app)
     pool.close()
