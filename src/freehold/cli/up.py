@@ -65,6 +65,7 @@ def up(
 async def prepare(settings: Settings, public: str) -> dict[str, Any]:
     """Bring the schema up to date and see to the first tenant; the facts of the ready-file."""
     async with opened(settings) as installation:
+        await lifecycle.refresh(installation.store, installation.tenants)
         tenant = await lifecycle.ensure_first(installation.store, installation.tenants, public)
         return await ready_facts(installation.store, tenant, settings)
 

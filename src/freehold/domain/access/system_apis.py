@@ -3,7 +3,7 @@
 Creating a resource server with one of their identifiers activates it, and answers with its fixed shape (recorded).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from freehold.domain.access.documents import (
     ApiScope,
@@ -14,7 +14,8 @@ from freehold.domain.access.documents import (
     UserPolicy,
 )
 from freehold.domain.access.management_scopes import MANAGEMENT_SCOPES
-from freehold.kernel.declare import TenantScope
+from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.store import Transaction
 
 EXPRESS_CONFIGURATION = "urn:auth0:express-configure"
 
@@ -89,10 +90,32 @@ EXPRESS = SystemApi(
 )
 
 
+def management_api(tenant: TenantScope) -> SystemApi:
+    """The Management API with Auth0's scopes and those of what is declared beyond Auth0."""
+    known = {scope.value for scope in MANAGEMENT.scopes}
+    own = [scope for scope in tenant.registry.scopes if scope not in known]
+    described = tuple(ApiScope(value=scope, description=scope.replace(":", " ").capitalize()) for scope in own)
+    return replace(MANAGEMENT, scopes=MANAGEMENT.scopes + described)
+
+
+async def refresh(tx: Transaction, tenant: TenantScope) -> list[str]:
+    """Bring the stored Management API up to this release; the scopes that came new are the answer."""
+    declaration = tenant.registry.collection("resource_servers")
+    for record in await documents.select(tx, tenant, declaration, identifier=tenant.management_audience):
+        known = {scope["value"] for scope in record.document.get("scopes", ())}
+        new = [scope for scope in management_api(tenant).scopes if scope.value not in known]
+        if new:
+            server = documents.typed(declaration, record)
+            server.scopes = [*server.scopes, *new]
+            await documents.save(tx, tenant, declaration, record, server, now=tenant.clock.now_ms())
+        return [scope.value for scope in new]
+    return []
+
+
 def system_api(tenant: TenantScope, identifier: str) -> SystemApi | None:
     """The tenant's own API with this identifier, None for anybody else's."""
     return {
-        tenant.management_audience: MANAGEMENT,
+        tenant.management_audience: management_api(tenant),
         f"{tenant.issuer}me/": MY_ACCOUNT,
         EXPRESS_CONFIGURATION: EXPRESS,
     }.get(identifier)

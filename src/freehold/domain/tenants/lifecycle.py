@@ -1,6 +1,6 @@
 """Putting a tenant back to new, and moving it to another domain."""
 
-from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS
+from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS, system_apis
 from freehold.domain.tenants import management_client
 from freehold.domain.tenants.directory import EVERY_TENANT, TenantDirectory, bootstrap, empty
 from freehold.kernel.declare import TenantScope, documents
@@ -32,6 +32,15 @@ async def ensure_first(store: Store, tenants: TenantDirectory, domain: str) -> T
             elif tenant.domain.endswith("." + first.domain):
                 await relocate(tx, tenant, tenant.domain.removesuffix(first.domain) + domain)
     return await tenants.by_name(first.name)
+
+
+async def refresh(store: Store, tenants: TenantDirectory) -> None:
+    """Give every tenant the scopes of what this release declares and the one before did not."""
+    for tenant in await tenants.all():
+        async with store.transaction() as tx:
+            new = await system_apis.refresh(tx, tenant)
+            if new:
+                await management_client.refresh(tx, tenant, new)
 
 
 async def create(store: Store, tenants: TenantDirectory, name: str, domain: str) -> TenantScope:

@@ -56,6 +56,15 @@ async def make(tx: Transaction, tenant: TenantScope, secret: str | None = None) 
     await documents.create(tx, tenant, CLIENT_GRANTS, grant)
 
 
+async def refresh(tx: Transaction, tenant: TenantScope, new: list[str]) -> None:
+    """Let the client also do what came with this release."""
+    client_id = await _client_id(tx, tenant)
+    for record in await documents.select(tx, tenant, CLIENT_GRANTS, client_id=client_id):
+        if record.document["audience"] == tenant.management_audience:
+            scopes = list(dict.fromkeys([*(record.document.get("scope") or ()), *new]))
+            await documents.update(tx, tenant, CLIENT_GRANTS, record.id, {"scope": scopes})
+
+
 async def credentials(reader: Reader, tenant: TenantScope) -> Credentials | None:
     """The client's credentials, None when somebody deleted it."""
     client = await documents.find(reader, tenant, CLIENTS, await _client_id(reader, tenant))

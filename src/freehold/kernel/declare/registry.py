@@ -50,6 +50,22 @@ class Registry:
         return tuple(operation for package in self.packages for operation in package.operations)
 
     @property
+    def scopes(self) -> tuple[str, ...]:
+        """Every scope that some operation asks for, in the order of the declarations."""
+        found: dict[str, None] = {}
+        for declaration in self.by_name.values():
+            of: tuple[Any, ...] = ()
+            if isinstance(declaration, Collection | Singleton):
+                of = (declaration.scopes,)
+            elif isinstance(declaration, Link):
+                of = (declaration.left_scopes, declaration.right_scopes)
+            for scopes in of:
+                found |= dict.fromkeys((*scopes.read, *scopes.create, *scopes.update, *scopes.delete))
+        for operation in self.operations:
+            found |= dict.fromkeys(operation.scopes)
+        return tuple(found)
+
+    @property
     def tables(self) -> tuple[Table, ...]:
         """Every table of the schema, each claimed by exactly one declaration or by the kernel itself."""
         return self.own_tables + tuple(
