@@ -9,14 +9,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from freehold.domain.events import EVENTS
 from freehold.domain.jobs import add_routes as add_job_routes
 from freehold.domain.messaging import Mailer
+from freehold.domain.tenants import lifecycle
 from freehold.domain.tenants.directory import TenantDirectory
 from freehold.kernel.clock import Clock, SystemClock
 from freehold.kernel.config import Settings
+from freehold.kernel.control import RESET_TENANT
+from freehold.kernel.control.listen import listening
 from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.declare.registry import Registry
@@ -112,6 +116,13 @@ def build_edge(settings: Settings, *, clock: Clock | None = None) -> Edge:
             if settings.workers > 1:
                 sharing = asyncio.create_task(metrics.share(shared_metrics))
                 stack.callback(sharing.cancel)
+            await stack.enter_async_context(
+                listening(
+                    settings.data.root,
+                    {RESET_TENANT: partial(reset_tenant, services)},
+                    bind_in=settings.data.temporary,
+                )
+            )
             yield
 
     async def ready() -> None:
@@ -135,6 +146,11 @@ def build_edge(settings: Settings, *, clock: Clock | None = None) -> Edge:
         lifespan=lifespan,
     )
     return edge
+
+
+async def reset_tenant(services: Services, name: str) -> None:
+    """Put a tenant back to new, as `freehold tenants reset` asks of a running server. Raises NotFound."""
+    await lifecycle.reset(services.store, await services.tenants.by_name(name))
 
 
 async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clock) -> Services:

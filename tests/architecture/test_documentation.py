@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from freehold.cli import COMMANDS
+from freehold.cli.commands import COMMANDS
 from tests.architecture.project import ROOT, project_files
 
 LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")

@@ -8,6 +8,7 @@ from tests.architecture.project import Module, sample, source_modules
 EDGES = {
     "freehold.kernel.http.edge": "an exception becomes an answer and a log line with the request id",
     "freehold.kernel.http.server": "an exception of a worker thread is handed to the thread that started it",
+    "freehold.kernel.control.listen": "an exception of a command is logged, and the operator told to look there",
     "freehold.kernel.log": "a library's broken log call must not become our failure",
     "freehold.kernel.jobs.runner": "an exception becomes a retry of the job",
 }

@@ -1,84 +1,25 @@
 """The freehold command.
 
-Commands are the same operations that the API offers, or the operator's own. Each lives in a module of its own and is
-imported when it is called, so that a small command starts fast. Anything may be imported here; nothing imports this.
+Commands are the same operations that the API offers, or the operator's own. Anything may be imported here; nothing
+imports this. What a running server can do for us is asked of it before the commands are even imported.
 """
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Annotated, Any
 
-import typer
-from typer.core import TyperGroup
-from typer.main import get_command
-
-from freehold import __version__
-
-COMMANDS = {
-    "up": "Start everything: the server, its database, its certificates.",
-    "demo": "Show the whole promise in a minute: arrive, sign in, leave, restore.",
-    "import": "Bring users and configuration from another product.",
-    "export": "Write a tenant as one open archive.",
-    "restore": "Make a tenant from an archive.",
-    "vault": "Take vault contents out on the operator's own authority.",
-    "tenants": "List, make, empty and delete tenants.",
-    "routes": "List every route of the server.",
-    "config": "Explain the settings.",
-    "dev": "For developers of Freehold: the next migration, reference documentation.",
-}
-
-
-class LazyGroup(TyperGroup):
-    """A group whose commands are modules of this package, imported when they are used."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """The commands in the order of COMMANDS."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import the module of a command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"freehold.cli.{'import_' if cmd_name == 'import' else cmd_name}")
-        return get_command(module.app)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the commands without importing any of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Plain help, because the rich one would import every command."""
-        self.format_usage(ctx, formatter)
-        self.format_help_text(ctx, formatter)
-        self.format_options(ctx, formatter)
-
-
-app = typer.Typer(
-    cls=LazyGroup,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@app.callback()
-def freehold(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.", is_eager=True)] = False,
-) -> None:
-    """Freehold, the identity platform you own."""
-    if version:
-        print(f"freehold {__version__}")
-        raise typer.Exit
+from freehold.cli.quick import did_a_running_server
+from freehold.kernel.errors import FreeholdError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command. An expected refusal is one sentence on standard error and exit status 1."""
-    from freehold.kernel.errors import FreeholdError
-
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="freehold")
+        if did_a_running_server(words):
+            return
+        from freehold.cli.commands import app
+
+        app(args=words, prog_name="freehold")
     except FreeholdError as error:
         print(f"freehold: {error.message}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -11,6 +11,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -352,7 +353,8 @@ class DataDir:
         """Refuse a data folder, or a secret in it, that another user of the machine could read. Raises InsecureFile."""
         check_private(self.root)
         for entry in sorted(self.root.iterdir()):
-            check_private(entry)
+            with suppress(FileNotFoundError):  # a running server removes some of its files
+                check_private(entry)
 
 
 def check_private(path: Path) -> None:
