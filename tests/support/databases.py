@@ -153,8 +153,10 @@ end $$"""
 class PrivateServer:
     """A PostgreSQL server in a temporary folder. As root it runs under another account, which it insists on."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, *, durable: bool = False) -> None:
+        """Tests do without waiting for the disk; whoever measures wants it `durable`."""
         self._programs = programs
+        self._fsync = "on" if durable else "off"
         self._folder = Path(tempfile.mkdtemp(prefix="freehold-pg-"))
         self._account = _unprivileged_account() if os.geteuid() == 0 else None
         if self._account is not None:
@@ -170,9 +172,14 @@ class PrivateServer:
         self.start()
         return self
 
+    @property
+    def pid(self) -> int:
+        """The process that all others of the server descend from."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+
     def start(self) -> None:
         """Start the server, again or for the first time."""
-        options = f"-c listen_addresses='' -k {self._folder} -c fsync=off -c max_connections=200"
+        options = f"-c listen_addresses='' -k {self._folder} -c fsync={self._fsync} -c max_connections=200"
         self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
 
     def __exit__(self, *_error: object) -> None:
