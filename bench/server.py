@@ -1,0 +1,117 @@
+"""The server as a whole: what it takes to start and to do nothing, how it answers under a storm, how fast it resets."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import limits
+from bench.browser import SignIn, sign_in
+from bench.command import run_command
+from bench.load import Connection, cpu_seconds, family, proportional_mib
+from bench.report import BCRYPT_MS, Figure, Report
+from bench.subjects import freehold
+from freehold.cli.options import opened, settings_for
+from freehold.domain.tenants import lifecycle
+from tests.support.server import start_server
+
+STARTS = 3
+SETTLE_S = 2.0
+STORM_S = 6.0
+STORM_CONNECTIONS = 24
+PROBES_PER_S = 100
+RESETS = 5
+
+
+def run(names: list[str], folder: Path, report: Report, say: Callable[[str], None]) -> None:
+    """Measure those of this module that are asked for, on SQLite."""
+    data = folder / "server"
+    if {"start", "idle_memory"} & set(names):
+        say("starting servers")
+        _start(data, names, report)
+    if "latency" in names:
+        say("a storm of sign-ins")
+        with freehold("storm", folder / "storm") as subject:
+            assert subject.sign_in is not None
+            latencies = asyncio.run(_storm(subject.base_url, subject.ca_file, subject.sign_in))
+        latencies.sort()
+        p99 = latencies[int(len(latencies) * 0.99)] * 1000
+        median = statistics.median(latencies) * 1000
+        report.add(Figure("latency", "SQLite", p99, f"median {median:.1f} ms"))
+    if {"reset", "reset_command"} & set(names):
+        say("resetting a tenant")
+        _reset(data, names, report)
+
+
+def _start(data: Path, names: list[str], report: Report) -> None:
+    with start_server(data):
+        pass  # the first start makes keys and certificates
+    spent, scaled, memory = [], [], []
+    for _ in range(STARTS):
+        bcrypt_ms = limits.bcrypt_ms()
+        report.bcrypt_ms.append(bcrypt_ms)
+        report.rsa_us.append(limits.rsa_sign_us())
+        with start_server(data) as server:
+            cpu = cpu_seconds(family(server.process.pid))
+            spent.append(cpu)
+            scaled.append(cpu * BCRYPT_MS / bcrypt_ms)
+            time.sleep(SETTLE_S)
+            memory.append(proportional_mib(family(server.process.pid)))
+    if "start" in names:
+        report.add(Figure("start", "SQLite", statistics.median(scaled), f"{statistics.median(spent):.2f} s"))
+    if "idle_memory" in names:
+        report.add(Figure("idle_memory", "SQLite", statistics.median(memory), "PSS"))
+
+
+async def _storm(base_url: str, ca_file: str, known: SignIn) -> list[float]:
+    """Latencies of a trivial request, asked at a steady pace, while more people sign in than the machine can hash."""
+    ends = time.monotonic() + STORM_S
+    people = [Connection(base_url, ca_file) for _ in range(STORM_CONNECTIONS)]
+    probe = Connection(base_url, ca_file)
+    latencies: list[float] = []
+
+    async def keep_signing_in(connection: Connection) -> None:
+        while time.monotonic() < ends:
+            await sign_in(connection, known)
+
+    async def keep_asking() -> None:
+        while time.monotonic() < ends:
+            began = time.perf_counter()
+            await probe.send("GET", "/.well-known/jwks.json")
+            latencies.append(time.perf_counter() - began)
+            await asyncio.sleep(1 / PROBES_PER_S)
+
+    for connection in people:
+        await sign_in(connection, known)
+    await asyncio.gather(keep_asking(), *(keep_signing_in(connection) for connection in people))
+    for connection in (*people, probe):
+        await connection.close()
+    return latencies
+
+
+def _reset(data: Path, names: list[str], report: Report) -> None:
+    with start_server(data):
+        if "reset" in names:
+            took = asyncio.run(_time_resets(data))
+            report.add(Figure("reset", "SQLite", took * 1000, "wall"))
+        if "reset_command" in names:
+            spent, wall = [], []
+            for _ in range(RESETS):
+                began = time.perf_counter()
+                spent.append(run_command("tenants", "reset", "main", "--yes", "--data", str(data)).cpu_s)
+                wall.append(time.perf_counter() - began)
+            report.add(
+                Figure("reset_command", "SQLite", statistics.median(spent), f"{statistics.median(wall):.2f} s wall")
+            )
+
+
+async def _time_resets(data: Path) -> float:
+    async with opened(settings_for(data), upgrade=False) as installation:
+        tenant = await installation.tenants.by_name("main")
+        took = []
+        for _ in range(RESETS):
+            began = time.perf_counter()
+            await lifecycle.reset(installation.store, tenant)
+            took.append(time.perf_counter() - began)
+        return statistics.median(took)
