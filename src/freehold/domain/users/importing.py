@@ -214,11 +214,16 @@ Key = tuple[str, str, str]
 
 def _identifiers(user: User) -> tuple[list[Key], list[Key]]:
     """The identifiers a user signs in with as (kind, canonical value, realm), and those no other may have."""
-    own: list[Key] = []
-    clashing: list[Key] = []
     first = user.identities[0]
     provider = first["provider"]
     realm = first["connection"] if provider in LOGIN_PROVIDERS else f"{provider}|{first['user_id']}"
+    if user.username is UNSET and user.phone_number is UNSET and len(user.identities) == 1:  # nearly everybody
+        if user.email is UNSET:
+            return [], []
+        mail = ("email", canonical_email(user.email), realm)
+        return [mail], [mail, ("username", canonical_username(user.email), realm)]
+    own: list[Key] = []
+    clashing: list[Key] = []
     if user.email is not UNSET:
         value = canonical_email(user.email)
         own.append(("email", value, realm))

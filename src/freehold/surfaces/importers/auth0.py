@@ -5,18 +5,22 @@ written in batches, each whole; doing it again after a crash completes it.
 """
 
 import asyncio
+import gc
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from freehold.domain.connections import CONNECTIONS
 from freehold.domain.keys.documents import SIGNING_KEYS
 from freehold.domain.keys.rotation import import_key
+from freehold.domain.users import User
 from freehold.domain.users.importing import BATCH_USERS, Arrival, Outcome, look_for_users, write_users
 from freehold.kernel.clock import iso
 from freehold.kernel.declare import TenantScope, documents
@@ -25,7 +29,7 @@ from freehold.kernel.store import Store, Transaction
 from freehold.kernel.store.bulk import open_bulk
 from freehold.surfaces.importers.auth0_config import Applying, Configuration, read_configuration
 from freehold.surfaces.importers.auth0_secrets import load_factors, load_hashes
-from freehold.surfaces.importers.auth0_users import Row, UserReader
+from freehold.surfaces.importers.auth0_users import SKIP, Row, UserReader
 from freehold.surfaces.importers.report import Report
 from freehold.surfaces.importers.scratch import open_scratch
 
@@ -67,6 +71,8 @@ class Auth0Import:
         self.report = Report(self.scratch, tenant.name, dry_run=True)
         self._configuration: Configuration | None = None
         self._connections: dict[str, str] = {}
+        self._missing: set[str] = set()
+        self._marks = bytearray()
 
     async def check(self, *, look: bool = True) -> Report:
         """Read and join everything; `look` also says who is there already. Raises BadFile."""
@@ -78,7 +84,7 @@ class Auth0Import:
                 await self._configure(tx)
                 raise _UndoneError
         self.report.seconds["configuration checked"] = time.perf_counter() - started
-        await asyncio.to_thread(self._check_users, look)
+        await asyncio.to_thread(_without_collector, self._check_users, look)
         return self.report
 
     async def write(self) -> Report:
@@ -94,7 +100,7 @@ class Auth0Import:
         async with self.store.transaction(limit_s=None) as tx:
             await self._configure(tx)
         report.seconds["configuration written"] = time.perf_counter() - started
-        await asyncio.to_thread(self._write_users)
+        await asyncio.to_thread(_without_collector, self._write_users)
         return report
 
     # --- configuration -------------------------------------------------------------------------------------------
@@ -120,8 +126,8 @@ class Auth0Import:
     # --- users ---------------------------------------------------------------------------------------------------
 
     def _check_users(self, look: bool) -> None:
-        started = time.perf_counter()
         report, scratch = self.report, self.scratch
+        started = time.perf_counter()
         for path in self.sources.hashes:
             load_hashes(scratch, path, report)
         for path in self.sources.factors:
@@ -130,17 +136,10 @@ class Auth0Import:
         started = time.perf_counter()
         writer = open_bulk(self.store.url) if look and self.sources.users else None
         try:
-            batch: list[Arrival] = []
-            for row, arrival in self._arrivals(report):
-                if arrival is not None:
-                    self._note_seen(row, arrival)
-                    if writer is not None:
-                        batch.append(arrival)
-                if len(batch) >= BATCH_USERS and writer is not None:
-                    self._tell(look_for_users(writer, self.tenant, batch), "to be")
-                    batch = []
-            if batch and writer is not None:
-                self._tell(look_for_users(writer, self.tenant, batch), "to be")
+            for batch in self._batches("users checked", None):
+                arrivals = self._new_ones(batch, look=look)
+                if writer is not None and arrivals:
+                    self._tell(look_for_users(writer, self.tenant, arrivals), "to be")
         finally:
             if writer is not None:
                 writer.close()
@@ -151,114 +150,135 @@ class Auth0Import:
         if not self.sources.users:
             return
         started = time.perf_counter()
-        # The trial has reported on the rows themselves; this report is not shown.
-        silent = Report(open_scratch(), self.tenant.name, dry_run=True)
-        self.report.counts.setdefault("users", Counter())
+        counter = self.report.counts.setdefault("users", Counter())
         for what in ("to be inserted", "to be completed", "present", "conflicts"):
-            del self.report.counts["users"][what]
+            del counter[what]
         self.scratch.execute("delete from findings where kind = 'user_conflict'")
         writer = open_bulk(self.store.url)
         try:
-            batch: list[Arrival] = []
-            for row, arrival in self._arrivals(silent):
-                if arrival is None or not self._is_first(row, arrival):
-                    continue
-                batch.append(arrival)
-                if len(batch) >= BATCH_USERS:
-                    self._tell(write_users(writer, self.tenant, batch), "")
-                    batch = []
-            if batch:
-                self._tell(write_users(writer, self.tenant, batch), "")
+            for batch in self._batches("users written", self._marks):
+                if batch:
+                    self._tell(write_users(writer, self.tenant, [arrival for _, arrival in batch]), "")
             writer.analyze()
         finally:
             writer.close()
-            silent.scratch.close()
         self.report.seconds["users written"] = time.perf_counter() - started
 
-    def _arrivals(self, report: Report) -> Iterator[tuple[Row, Arrival | None]]:
-        """Each row of the user files with what the other files know of it."""
+    def _batches(self, title: str, marks: bytearray | None) -> Iterator[list[tuple[Row, Arrival]]]:
+        """The users of all files with what the other files know of them, so many at a time.
+
+        Without `marks` each row is looked over, reported on and marked; with them that is not done again.
+        """
         now = iso(self.tenant.clock.now())
-        reader = UserReader(report, now=now, connections=self.sources.connections, default=DEFAULT_CONNECTION)
-        hashes_given, factors_given = bool(self.sources.hashes), bool(self.sources.factors)
-        known, progress = self._connections, self.progress
-        find_hash = self.scratch.execute
-        unknown: set[str] = set()
-        title = "users checked" if report is self.report else "users written"
+        reader = UserReader(self.report, now=now, connections=self.sources.connections, default=DEFAULT_CONNECTION)
         read = 0
         for path in self.sources.users:
-            for row in reader.read(path):
-                read += 1
-                if read % BATCH_USERS == 0:
-                    progress(title, read)
-                user = row.user
-                if user is None:
-                    yield row, None
-                    continue
-                hashes: list[tuple[str, str]] = []
-                for identity in user.identities:
-                    if identity["provider"] != DATABASE:
-                        continue
-                    if identity["connection"] not in known:
-                        if identity["connection"] not in unknown:
-                            unknown.add(identity["connection"])
-                            report.find("connection_unknown", row.place, identity["connection"], "see --connection")
-                        report.find("user_refused", row.place, user.user_id, "the connection is not there")
-                        user = None
-                        break
+            rows: list[Row] = []
+            for row in reader.read(path, marks, read):
+                rows.append(row)
+                if len(rows) == BATCH_USERS:
+                    read += len(rows)
+                    yield self._joined(rows, first=marks is None)
+                    rows = []
+                    self.progress(title, read)
+            read += len(rows)
+            yield self._joined(rows, first=marks is None)
+            self.progress(title, read)
+        if marks is None:
+            self._marks = reader.marks
+            self.report.count("users", "read", read)
+
+    def _joined(self, rows: list[Row], *, first: bool) -> list[tuple[Row, Arrival]]:
+        """Rows with their hashes and factors; without those that cannot be taken in."""
+        users = [(row, row.user) for row in rows if row.user is not None]
+        if first:
+            users = [(row, user) for row, user in users if self._has_connections(row, user)]
+        owners = [
+            f"{DATABASE}|{identity['user_id']}"
+            for _, user in users
+            for identity in user.identities
+            if identity["provider"] == DATABASE
+        ]
+        stored: dict[str, str] = {}
+        if self.sources.hashes:
+            stored = dict(self.scratch.execute(_HASHES, (_listed(owners),)).fetchall())
+        factors: dict[str, list[tuple[str, bytes]]] = {}
+        if self.sources.factors:
+            for id_, name, content in self.scratch.execute(_FACTORS, (_listed(u.user_id for _, u in users),)):
+                factors.setdefault(id_, []).append((name, content))
+        joined = []
+        for row, user in users:
+            hashes = []
+            for identity in user.identities:
+                if identity["provider"] == DATABASE:
                     own = f"{DATABASE}|{identity['user_id']}"
-                    if hashes_given:
-                        found = find_hash("select stored from hashes where id = ?", (own,)).fetchone()
-                        if found is not None:
-                            hashes.append((own, found[0]))
-                            continue
-                    if row.stored is not None:
-                        hashes.append((own, row.stored))
-                    elif hashes_given:
-                        report.find("user_without_hash", row.place, user.user_id, user.email or "")
-                if user is None:
-                    yield row, None
-                    continue
-                factors = row.factors
-                if factors_given:
-                    factors += tuple(
-                        find_hash("select name, content from factors where id = ?", (user.user_id,)).fetchall()
-                    )
-                place = read
-                yield row, Arrival(place, user, tuple(hashes), factors, row.stored is not None)
-        progress(title, read)
-        report.count("users", "read", read)
+                    found = stored.get(own) or row.stored
+                    if found is not None:
+                        hashes.append((own, found))
+                    elif first and self.sources.hashes:
+                        self.report.find("user_without_hash", row.place, user.user_id, user.email or "")
+            given = (*row.factors, *factors.get(user.user_id, ())) if factors or row.factors else ()
+            joined.append((row, Arrival(row.number, user, tuple(hashes), given, row.stored is not None)))
+        return joined
 
-    def _note_seen(self, row: Row, arrival: Arrival) -> None:
-        """Remember who was seen where; the same again is a finding."""
+    def _has_connections(self, row: Row, user: User) -> bool:
+        for identity in user.identities:
+            name = identity["connection"]
+            if identity["provider"] == DATABASE and name not in self._connections:
+                if name not in self._missing:
+                    self._missing.add(name)
+                    self.report.find("connection_unknown", row.place, name, "say --connection OLD=NEW or --config DIR")
+                self.report.find("user_refused", row.place, user.user_id, f"there is no connection {name[:80]}")
+                row.mark(SKIP)
+                return False
+        return True
+
+    def _new_ones(self, batch: list[tuple[Row, Arrival]], *, look: bool) -> list[Arrival]:
+        """Remember who was seen where; who was seen before is a finding and stays out."""
+        keys = [
+            (f"{identity['provider']}|{identity['user_id']}", row.where)
+            for row, arrival in batch
+            for identity in arrival.user.identities
+        ]
+        if look:
+            keys += [
+                (f"{arrival.user.identities[0]['connection']}\0{arrival.user.email}", row.where)
+                for row, arrival in batch
+                if arrival.user.email and arrival.user.identities[0]["provider"] == DATABASE
+            ]
+        before = self.scratch.total_changes
+        self.scratch.executemany("insert or ignore into seen values (?, ?)", sorted(keys))
+        if self.scratch.total_changes - before == len(keys):
+            return [arrival for _, arrival in batch]
+        return [arrival for row, arrival in batch if not self._is_repeated(row, arrival, look=look)]
+
+    def _is_repeated(self, row: Row, arrival: Arrival, *, look: bool) -> bool:
         user = arrival.user
-        keys = [f"{identity['provider']}|{identity['user_id']}" for identity in user.identities]
-        insert = self.scratch.execute
-        for number, key in enumerate(keys):
-            if insert("insert or ignore into seen values (?, ?)", (key, row.place)).rowcount == 0 and number == 0:
-                before = insert("select place from seen where key = ?", (key,)).fetchone()[0]
-                self.report.find("duplicate_user", row.place, key, f"also in {before}, which counts")
+        find = "select place from seen where key = ?"
+        where = self.scratch.execute(find, (user.user_id,)).fetchone()[0]
+        if where != row.where:
+            self.report.find("duplicate_user", row.place, user.user_id, f"also in {row.elsewhere(where)}, which counts")
+            self.report.count("users", "duplicate")
+            row.mark(SKIP)
+            return True
+        if look and user.email and user.identities[0]["provider"] == DATABASE:
+            where = self.scratch.execute(find, (f"{user.identities[0]['connection']}\0{user.email}",)).fetchone()[0]
+            if where != row.where:
+                detail = f"the address is also in {row.elsewhere(where)}, which counts"
+                self.report.find("duplicate_user", row.place, user.user_id, detail)
                 self.report.count("users", "duplicate")
-                return
-        if user.email and user.identities[0]["provider"] == DATABASE:
-            key = f"{user.identities[0]['connection']}\0{user.email}"
-            if insert("insert or ignore into seen values (?, ?)", (key, row.place)).rowcount == 0:
-                before = insert("select place from seen where key = ?", (key,)).fetchone()[0]
-                self.report.find("duplicate_user", row.place, keys[0], f"the address is also in {before}")
-
-    def _is_first(self, row: Row, arrival: Arrival) -> bool:
-        seen = self.scratch.execute("select place from seen where key = ?", (arrival.user.user_id,)).fetchone()
-        return seen is None or seen[0] == row.place
+                return True
+        return False
 
     def _tell(self, outcomes: list[Outcome], future: str) -> None:
         words = {"inserted": f"{future} inserted".strip(), "completed": f"{future} completed".strip()}
+        for result, number in Counter(outcome.result for outcome in outcomes).items():
+            self.report.count("users", "conflicts" if result == "conflict" else words.get(result, result), number)
         for outcome in outcomes:
             if outcome.result == "conflict":
-                self.report.count("users", "conflicts")
                 user = outcome.arrival.user
                 detail = f"{outcome.kind} belongs to {outcome.other}"
                 self.report.find("user_conflict", f"row {outcome.arrival.place}", user.user_id, detail)
-            else:
-                self.report.count("users", words.get(outcome.result, outcome.result))
 
     def _unjoined(self) -> None:
         """Hashes and factors that no user of the files claims."""
@@ -273,6 +293,25 @@ class Auth0Import:
             report.count("factors", "joined", scratch.execute(joined.format("factors")).fetchone()[0])
             for id_, place, name in _all(scratch, missing.format("factors", "t.name")):
                 report.find("factor_without_user", place, id_, name)
+
+
+def _without_collector(work: Callable[..., None], *arguments: Any) -> None:
+    """Do it without the collector of cycles: users make none, and it would look at each of them again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        work(*arguments)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+_HASHES = "select id, stored from hashes where id in (select value from json_each(?))"
+_FACTORS = "select id, name, content from factors where id in (select value from json_each(?))"
+
+
+def _listed(values: Iterable[str]) -> str:
+    return msgspec.json.encode(list(values)).decode()
 
 
 def _all(scratch: sqlite3.Connection, sql: str) -> Iterator[tuple[str, str, str]]:

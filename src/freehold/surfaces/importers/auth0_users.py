@@ -7,6 +7,7 @@ field ends up in the profile, beside it (`other_attributes`), or in the report.
 import csv
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ import msgspec
 from msgspec import UNSET
 
 from freehold.domain.users import User
-from freehold.domain.users.identifiers import is_email, stored_email
+from freehold.domain.users.identifiers import LONGEST_EMAIL, stored_email
 from freehold.domain.users.profiles import fill_defaults
-from freehold.kernel.clock import parse_iso
 from freehold.kernel.crypto.passwords import BadHash, parse_bcrypt, parse_custom_hash
 from freehold.kernel.declare.validation import InvalidBody
 from freehold.surfaces.importers.lines import BadFile, bad_line, first_byte, read_lines
@@ -41,15 +41,43 @@ class Refused(Exception):
     """A user that cannot be taken in, and why."""
 
 
-class Row(msgspec.Struct):
+USUAL, ODD, SKIP = 0, 1, 2
+"""How a row is read the second time: straight, with a second look, or not at all."""
+_FILE = 1 << 40
+
+
+class Row(msgspec.Struct, gc=False):
     """One user of the export with what the file itself says of their credentials."""
 
-    place: str
+    reader: "UserReader"
+    file: int
+    number: int
+    """The line, or the item of an array."""
+    position: int
+    """Among the rows of all files, from 0."""
     user: User | None
     """None: refused, and in the report."""
     stored: str | None = None
     """A hash that came with the profile (bulk import format)."""
     factors: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def where(self) -> int:
+        """The place as a number."""
+        return self.file * _FILE + self.number
+
+    @property
+    def place(self) -> str:
+        """The place for people."""
+        return self.elsewhere(self.where)
+
+    def elsewhere(self, where: int) -> str:
+        """Another place for people."""
+        return f"{self.reader.files[where // _FILE]} {where % _FILE}"
+
+    def mark(self, mark: int) -> None:
+        """Say how this row is read the second time."""
+        self.reader.marks[self.position] = mark
 
 
 _fast = msgspec.json.Decoder(_Line)
@@ -64,38 +92,50 @@ class UserReader:
         self.now = now
         self.connections = connections
         self.default = default
+        self.files: list[str] = []
+        self.marks = bytearray()
+        """One of USUAL, ODD and SKIP for each row that was read."""
+        self._again = False
 
-    def read(self, path: Path) -> Iterator[Row]:
-        """Every user of a file, in order. Raises BadFile."""
+    def read(self, path: Path, marks: bytearray | None = None, position: int = 0) -> Iterator[Row]:
+        """Every user of a file, in order; with the `marks` of the first time nothing is reported. Raises BadFile."""
         start = first_byte(path)
-        if start == b"[":
-            yield from self._array(path)
+        self._again = marks is not None
+        self.files.append(f"{path.name} {'item' if start == b'[' else 'line'}")
+        if marks is None and start in {b"{", b""}:
+            yield from self._lines(path, position)
         elif start in {b"{", b""}:
-            yield from self._lines(path)
+            assert marks is not None
+            yield from self._lines_again(path, marks, position)
         else:
-            yield from self._csv(path)
-
-    def _lines(self, path: Path) -> Iterator[Row]:
-        name = path.name
-        renamed = bool(self.connections)
-        for number, text in read_lines(path):
-            place = f"{name} line {number}"
-            try:
-                user = _fast.decode(text)
-                if not renamed and is_usual(user):
-                    yield Row(place, user)
+            values = self._array(path) if start == b"[" else self._csv(path)
+            for offset, (number, value) in enumerate(values):
+                if marks is None:
+                    self.marks.append(ODD)
+                elif marks[position + offset] == SKIP:
                     continue
-            except (msgspec.ValidationError, RecursionError):
-                pass  # the slow way finds out what it is
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise bad_line(path, number, error) from None
-            try:
-                values = _slow.decode(text)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise bad_line(path, number, error) from None
-            yield self._row(place, values)
+                yield self._row(number, position + offset, value)
 
-    def _array(self, path: Path) -> Iterator[Row]:
+    def _lines(self, path: Path, position: int) -> Iterator[Row]:
+        file, mark, renamed = len(self.files) - 1, self.marks.append, bool(self.connections)
+        for offset, (number, text) in enumerate(read_lines(path), start=position):
+            user = None if renamed else _straight(text)
+            if user is not None:
+                mark(USUAL)
+                yield Row(self, file, number, offset, user)
+                continue
+            mark(ODD)
+            yield self._row(number, offset, _values(text, path, number))
+
+    def _lines_again(self, path: Path, marks: bytearray, position: int) -> Iterator[Row]:
+        file, straight = len(self.files) - 1, _fast.decode
+        for offset, (number, text) in enumerate(read_lines(path), start=position):
+            if marks[offset] == USUAL:
+                yield Row(self, file, number, offset, straight(text))
+            elif marks[offset] == ODD:
+                yield self._row(number, offset, _values(text, path, number))
+
+    def _array(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         parts, length = [], 0
         for _, text in read_lines(path):
             parts.append(text)
@@ -106,10 +146,9 @@ class UserReader:
             items = msgspec.json.decode(b"\n".join(parts), type=list[dict[str, Any]])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadFile(f"{path.name}: {error}") from None
-        for number, values in enumerate(items, start=1):
-            yield self._row(f"{path.name} item {number}", values)
+        yield from enumerate(items, start=1)
 
-    def _csv(self, path: Path) -> Iterator[Row]:
+    def _csv(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         texts = (line for _, line in read_lines(path))
         reader = csv.reader(_decoded(texts, path), strict=True)
         try:
@@ -117,19 +156,26 @@ class UserReader:
             for number, cells in enumerate(reader, start=2):
                 if len(cells) != len(header):
                     raise BadFile(f"{path.name} line {number}: {len(cells)} cells under {len(header)} titles")
-                yield self._row(f"{path.name} line {number}", _nested(header, cells))
+                yield number, _nested(header, cells)
         except csv.Error as error:
             raise BadFile(f"{path.name}: {error}") from None
 
-    def _row(self, place: str, values: dict[str, Any]) -> Row:
+    def _row(self, number: int, position: int, values: dict[str, Any]) -> Row:
+        row = Row(self, len(self.files) - 1, number, position, None)
         who = str(values.get("user_id") or values.get("email") or "")
         try:
-            stored = self._own_hash(values)
-            factors = self._own_factors(values)
-            return Row(place, self._user(place, who, values), stored, factors)
+            row.stored = self._own_hash(values)
+            row.factors = self._own_factors(values)
+            row.user = self._user(row.place, who, values)
         except Refused as refusal:
-            self.report.find("user_refused", place, who, str(refusal))
-            return Row(place, None)
+            if not self._again:
+                row.mark(SKIP)
+                self.report.find("user_refused", row.place, who, str(refusal))
+        return row
+
+    def _find(self, kind: str, place: str, who: str, detail: str) -> None:
+        if not self._again:
+            self.report.find(kind, place, who, detail)
 
     def _user(self, place: str, who: str, values: dict[str, Any]) -> User:
         values = {name: value for name, value in values.items() if value is not None}
@@ -146,12 +192,13 @@ class UserReader:
             except (InvalidBody, TypeError, AttributeError):
                 if not isinstance(values["email"], str):
                     raise Refused("email is not text") from None
-                self.report.find("note", place, who, "the address is not one that mail can be sent to; kept as it is")
+                self._find("note", place, who, "the address is not one that mail can be sent to; kept as it is")
         fill_defaults(values)
         others = {name: value for name, value in values.items() if name not in _FIELDS}
         for name in others:
             del values[name]
-            self.report.count("fields beside the profile", name)
+            if not self._again:
+                self.report.count("fields beside the profile", name)
         if others:
             values["other_attributes"] = others
         for name in ("user_id", "email", "username", "phone_number"):
@@ -191,7 +238,7 @@ class UserReader:
     def _identity(self, place: str, who: str, identity: dict[str, Any]) -> dict[str, Any]:
         fixed = {name: value for name, value in identity.items() if name not in _PROVIDER_TOKENS}
         for name in identity.keys() - fixed.keys():
-            self.report.find("field_without_place", place, who, f"identities[].{name}: a token of the provider")
+            self._find("field_without_place", place, who, f"identities[].{name}: a token of the provider")
         own = fixed.get("user_id")
         if isinstance(own, int) and not isinstance(own, bool):
             fixed["user_id"] = str(own)
@@ -220,6 +267,22 @@ class UserReader:
             name = "otp" if secret else "factor"
             found.append((name if number == 1 else f"{name}/{number}", msgspec.json.encode(content)))
         return tuple(found)
+
+
+def _straight(text: bytes) -> User | None:
+    """The user of a line that can be stored as it is, None for one that needs a second look."""
+    try:
+        user = _fast.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # the second look finds out what it is
+    return user if is_usual(user) else None
+
+
+def _values(text: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        return _slow.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_line(path, number, error) from None
 
 
 def is_usual(user: User) -> bool:
@@ -252,16 +315,17 @@ def is_usual(user: User) -> bool:
     return user.username is UNSET or user.username.isprintable()
 
 
-_PLAIN_EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})+")
+# What `identifiers.is_email` takes and keeps as it is, of the addresses nearly everybody has.
+_PLAIN_EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
 
 
 def _is_plain_email(email: str) -> bool:
-    return _PLAIN_EMAIL.fullmatch(email) is not None and len(email) <= 320 and is_email(email)
+    return _PLAIN_EMAIL.fullmatch(email) is not None and len(email) <= LONGEST_EMAIL
 
 
 def _is_time(moment: str) -> bool:
     try:
-        parse_iso(moment)
+        datetime.fromisoformat(moment)
     except ValueError:
         return False
     return True
