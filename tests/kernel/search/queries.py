@@ -237,10 +237,8 @@ def key(text: str) -> bytes:
 
 
 def number(text: str) -> float | None:
-    try:
-        return None if not text or text.strip() != text or "_" in text else float(text)
-    except ValueError:
-        return None
+    """The number a text writes; a sign is part of it only when it is negative."""
+    return float(text) if text[-1:].isdigit() and text.lstrip("-")[:1].isdigit() and len(text.split()) == 1 else None
 
 
 # How a value is written down.

@@ -229,6 +229,10 @@ class DomainField(ColumnField):
         first, *rest = (text.lower() if self.folded else text for text in literals)
         return f"wildcard({self.sql}, {bind(Wildcard(('', '@' + first, *rest)))})"
 
+    def exists(self, bind: Bind) -> str:
+        """There is an address with a domain."""
+        return self.like(("", ""), bind)
+
     def between(self, low: Bound, high: Bound, bind: Bind) -> str:
         """Not offered."""
         raise Mismatch("Ranges are not available on this field")
