@@ -30,7 +30,7 @@ from freehold.kernel.errors import Unauthorized
 from freehold.kernel.http.edge import Edge
 from freehold.kernel.http.router import Router
 from freehold.kernel.jobs import JobRunner, Periodic
-from freehold.kernel.store import Store, create_schema
+from freehold.kernel.store import Store
 from freehold.login import render_page_error
 from freehold.registry import REGISTRY
 from freehold.surfaces.management.edge import render_error
@@ -169,18 +169,17 @@ def _quick_material(domain: str, now: datetime, *, private_key: rsa.RSAPrivateKe
 
 @pytest.fixture
 async def people(
-    empty_store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[TenantUnderTest]:
-    """A new tenant on a store with the whole declared schema."""
+    """A new tenant on a migrated store."""
     monkeypatch.setattr(rotation, "new_tenant_signing_material", _quick_material)
-    await create_schema(empty_store, REGISTRY.tables)
     settings = Settings(data_dir=tmp_path_factory.mktemp("data"))
     keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
-    directory = TenantDirectory(empty_store, keyring, clock, REGISTRY, EVENTS)
+    directory = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS)
     tenant = await directory.create("acme", "acme.example.com")
     pool = PasswordPool(2)
     services = TestServices(
-        settings=settings, store=empty_store, clock=clock, passwords=pool, tenants=directory,
+        settings=settings, store=store, clock=clock, passwords=pool, tenants=directory,
     )  # fmt: skip
     router = Router()
     add_routes(router, REGISTRY)
@@ -190,5 +189,5 @@ async def people(
 
     app = Edge(router, resolve_tenant=resolve, errors={"management": render_error, "page": render_page_error})
     app.services = services
-    yield TenantUnderTest(empty_store, tenant, services, app)
+    yield TenantUnderTest(store, tenant, services, app)
     pool.close()

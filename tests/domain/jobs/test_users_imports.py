@@ -8,7 +8,9 @@ import pytest
 from freehold.domain.jobs import users_import
 from freehold.domain.jobs.jobs import load_job
 from freehold.domain.users import find_for_login, record_login, verify_password
+from freehold.domain.users.importing import place_users
 from freehold.kernel import vault
+from freehold.kernel.store.bulk import open_bulk
 from tests.support.asgi import Reply
 from tests.support.people import DATABASE, PASSWORD, TenantUnderTest
 
@@ -333,8 +335,8 @@ async def test_a_job_that_was_cut_off_goes_on_where_it_stopped(
     job = await load_job(people.store, people.tenant, job_id)
     assert job is not None
     raws = users_import.read_upload(json.dumps(rows).encode())
-    writer = users_import.open_bulk(people.store.url)
-    original = users_import.place_users
+    writer = open_bulk(people.store.url)
+    original = place_users
     calls = 0
 
     def cut_off(*args: Any, **kwargs: Any) -> Any:
