@@ -109,6 +109,16 @@ async def test_every_member_of_the_schema_arrives(people: TenantUnderTest) -> No
     assert await signs_in(people, "ada@example.com")
 
 
+async def test_a_large_upload_is_imported_in_a_child_process(people: TenantUnderTest) -> None:
+    rows = [{"email": f"u{number}@example.com", "password_hash": BCRYPT} for number in range(400)]
+
+    job = await run(people, [*rows, {"email": "broken"}])
+
+    assert job["summary"] == {"failed": 1, "updated": 0, "inserted": 400, "total": 401}
+    assert len(await errors(people, job)) == 1
+    assert await signs_in(people, "u399@example.com")
+
+
 async def test_a_foreign_hash_signs_in_once_and_is_ours_then(people: TenantUnderTest) -> None:
     await run(people, [{"email": "ada@example.com", "user_id": "1", "custom_password_hash": SHA1}])
 
@@ -359,6 +369,14 @@ async def test_a_job_that_was_cut_off_goes_on_where_it_stopped(
     assert (progress.inserted, progress.failed) == (4, 1)
     assert len(await people.store.all("select 1 from users")) == 4
     assert len(await errors(people, {"id": job_id})) == 1
+
+
+async def test_a_job_that_takes_too_long_has_failed_and_blocks_no_other(people: TenantUnderTest) -> None:
+    jobs = [(await post(people, [])).json()["id"] for _ in range(2)]
+    people.clock.advance(seconds=2 * 3600)
+    stuck = (await people.api("GET", f"jobs/{jobs[0]}")).json()
+    assert (stuck["status"], stuck["status_details"]) == ("failed", "The job timed out.")
+    assert (await post(people, [])).status == 202
 
 
 async def test_jobs_are_forgotten_after_a_day(people: TenantUnderTest) -> None:

@@ -1,4 +1,4 @@
-"""The log record as it is served: every member Auth0 has, null where the event has none."""
+"""The log record as it is served: every member Auth0 has, null (or as recorded, empty) where the event has none."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ MEMBERS = (
     "client_name", "ip", "hostname", "details", "user_id", "user_name", "user_agent", "audience", "scope", "strategy",
     "strategy_type", "location_info", "log_id",
 )  # fmt: skip
-_BLANK = dict.fromkeys(MEMBERS)
+_BLANK: dict[str, Any] = {**dict.fromkeys(MEMBERS), "client_name": ""}
 
 
 def shown(text: str) -> dict[str, Any]:

@@ -83,10 +83,16 @@ async def create_job(
 
 
 async def find_job(reader: Reader, tenant: TenantScope, job_id: str) -> ApiJob | None:
-    """A job of the last day, or None."""
+    """A job of the last day, or None; one that takes too long counts as failed."""
     job = await load_job(reader, tenant, job_id)
-    oldest = tenant.clock.now_ms() - int(KEPT.total_seconds() * 1000)
-    return job if job is not None and job.created_at_ms > oldest else None
+    if job is None:
+        return None
+    age_s = (tenant.clock.now_ms() - job.created_at_ms) / 1000
+    if age_s >= KEPT.total_seconds():
+        return None
+    if job.status in {"pending", "processing"} and age_s >= TIME_LIMIT.total_seconds():
+        return replace(job, status="failed", details={**job.details, "status_details": "The job timed out."})
+    return job
 
 
 async def load_job(reader: Reader, tenant: TenantScope, job_id: str) -> ApiJob | None:

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from freehold.domain.jobs import users_import
 from freehold.domain.jobs.downloads import link
 from freehold.domain.jobs.export_format import ExportField, check_csv
 from freehold.domain.jobs.jobs import ERRORS, UPLOAD, count_active, create_job, find_job, read_file, write_file
 from freehold.domain.jobs.users_export import default_fields
-from freehold.domain.jobs.users_import import upload_context
 from freehold.domain.users import USERS, Database, find_database, find_database_by_id
 from freehold.domain.users.databases import is_enabled
 from freehold.domain.users.documents import DATABASE
@@ -82,6 +82,8 @@ async def get_job(call: Call) -> dict[str, Any]:
     if job is None:
         raise NotFound("Job not found.", code="inexistent_job")
     body = job.shown()
+    if job.type == "users_import":
+        body.setdefault("summary", users_import.summary_of(job))
     if job.type == "users_export" and job.status == "completed":
         body["location"] = link(call.tenant, job)
     return body
@@ -182,6 +184,7 @@ async def post_import(call: Call) -> dict[str, Any]:
         details["external_id"] = upload.external_id
     inner = {
         "upsert": upload.upsert,
+        "size": len(upload.content),
         "database": {
             "id": database.id,
             "name": database.name,
@@ -191,7 +194,7 @@ async def post_import(call: Call) -> dict[str, Any]:
     }
     job = await create_job(call.tx, call.tenant, "users_import", details=details, inner=inner)
     # An upload holds password hashes: it waits encrypted.
-    sealed = call.tenant.sealer.seal(upload.content, context=upload_context(call.tenant, job.id))
+    sealed = call.tenant.sealer.seal(upload.content, context=users_import.upload_context(call.tenant, job.id))
     await write_file(call.tx, call.tenant, job.id, UPLOAD, sealed)
     await call.tx.enqueue(TOPIC_IMPORT, call.tenant.id, job.id.encode())
     call.describe("Create job to import users", job_id=job.id)

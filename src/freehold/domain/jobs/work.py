@@ -1,11 +1,10 @@
 """Handlers of the API's jobs: heavy ones go on to a child process, and every one ends as completed or failed."""
 
 from collections.abc import Callable
-from typing import Any
 
 from freehold.domain.jobs import users_export, users_import
 from freehold.domain.jobs.child import errand_for
-from freehold.domain.jobs.jobs import ApiJob, forget_jobs, load_job, save_job
+from freehold.domain.jobs.jobs import forget_jobs, load_job, save_job
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.jobs import ChildFailed, Job, run_in_child
 
@@ -14,7 +13,13 @@ MOST_ATTEMPTS = 3
 
 async def import_users(job: Job) -> None:
     """Import an upload, and note in the log how it went."""
-    tenant, api_job = await _in_child(job, users_import.run)
+    tenant: TenantScope = await job.services.tenants.by_id(job.tenant_id)
+    api_job = await load_job(job.services.store, tenant, job.payload.decode())
+    if api_job is not None and users_import.is_small(api_job):
+        await users_import.import_here(job.services.store, tenant, api_job.id)
+    elif api_job is not None:
+        await _in_child(job, tenant, users_import.run)
+    api_job = await load_job(job.services.store, tenant, job.payload.decode())
     if api_job is None:
         return
     done = api_job.status == "completed"
@@ -29,7 +34,7 @@ async def import_users(job: Job) -> None:
 
 async def export_users(job: Job) -> None:
     """Write an export's file."""
-    await _in_child(job, users_export.run)
+    await _in_child(job, await job.services.tenants.by_id(job.tenant_id), users_export.run)
 
 
 async def send_verification_email(job: Job) -> None:
@@ -53,19 +58,14 @@ async def forget(job: Job) -> None:
         await forget_jobs(job.services.store, tenant)
 
 
-async def _in_child(job: Job, function: Callable[[bytes], bytes]) -> tuple[TenantScope, ApiJob | None]:
+async def _in_child(job: Job, tenant: TenantScope, function: Callable[[bytes], bytes]) -> None:
     """Run a job's work in a child; the last attempt that ends without a result fails the job for the API too."""
-    services: Any = job.services
-    tenant: TenantScope = await services.tenants.by_id(job.tenant_id)
-    job_id = job.payload.decode()
+    store, job_id = job.services.store, job.payload.decode()
     try:
         await run_in_child(function, errand_for(job, job_id))
     except ChildFailed:
         if job.attempt < MOST_ATTEMPTS:
             raise
-        found = await load_job(services.store, tenant, job_id)
+        found = await load_job(store, tenant, job_id)
         if found is not None:
-            await save_job(
-                services.store, tenant, found, status="failed", details={"status_details": "Internal error."}
-            )  # fmt: skip
-    return tenant, await load_job(services.store, tenant, job_id)
+            await save_job(store, tenant, found, status="failed", details={"status_details": "Internal error."})

@@ -42,7 +42,7 @@ DEVICE_CREDENTIALS = Collection(
     new_id=lambda: new_id("dcr_"),
     scopes=Scopes(
         ("read:device_credentials",),
-        ("create:current_user_device_credentials",),
+        ("create:current_user_device_credentials", "create:device_credentials"),
         (),
         ("delete:device_credentials", "delete:current_user_device_credentials"),
     ),
