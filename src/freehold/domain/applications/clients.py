@@ -9,7 +9,19 @@ from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS
 from freehold.domain.applications import credentials, defaults
 from freehold.domain.applications.documents import Client
 from freehold.kernel.crypto.ids import new_client_id, new_client_secret
-from freehold.kernel.declare import Change, Collection, Filter, Operation, Scopes, Text, documents, nulls
+from freehold.kernel.declare import (
+    Change,
+    Collection,
+    Filter,
+    Link,
+    Operation,
+    Scopes,
+    Singleton,
+    Text,
+    documents,
+    nulls,
+    relations,
+)
 from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.formats import check_format
 from freehold.kernel.declare.validation import InvalidBody
@@ -87,6 +99,8 @@ async def changed(change: Change) -> None:
         await documents.create(
             change.tx, change.tenant, CLIENT_GRANTS, grant, actor=change.actor, server={"is_system": True}
         )
+    if change.previous is None and change.actor.kind == "api":
+        await _enable_connections(change)
     identifier = (change.document or change.previous).resource_server_identifier
     if identifier is UNSET or (change.document is not None and change.previous is not None):
         return
@@ -94,6 +108,22 @@ async def changed(change: Change) -> None:
     for record in found:
         server = {"client_id": UNSET if change.document is None else change.id}
         await documents.update(change.tx, change.tenant, RESOURCE_SERVERS, record.id, {}, server=server)
+
+
+async def _enable_connections(change: Change) -> None:
+    """Let a new application use every connection there is, unless the tenant has its own order for that.
+
+    Not those of third parties: whoever may register one would come to all users.
+    """
+    registry = change.tenant.registry
+    settings, link = registry.by_name["tenant_settings"], registry.by_name["connection_clients"]
+    if change.document.is_first_party is False or not isinstance(settings, Singleton) or not isinstance(link, Link):
+        return
+    flags = (await documents.singleton(change.tx, change.tenant, settings)).flags
+    if not flags.get("enable_client_connections", True):
+        return
+    found = await documents.select(change.tx, change.tenant, registry.collection("connections"))
+    await relations.relate(change.tx, change.tenant, link, [(connection.id, change.id) for connection in found])
 
 
 async def rotate_secret(call: Call) -> Any:

@@ -33,6 +33,8 @@ class TenantLog:
         for name, value in fields.items():
             if value is not None:
                 record[name] = value[:LONGEST_TEXT] if value.__class__ is str and name != "scope" else value
+        if "client_id" in record:
+            record.setdefault("client_name", "")  # as Auth0's entries have it whose writer knows only the id
         await tx.run(
             _INSERT,
             tenant_id=tenant.id,

@@ -57,6 +57,7 @@ ON_FROM_THE_START = frozenset(
     {
         "cannot_change_enforce_client_authentication_on_passwordless_start",
         "disable_impersonation",
+        "enable_client_connections",
         "enable_public_signup_user_exists_error",
         "enable_sso",
         "enforce_client_authentication_on_passwordless_start",
