@@ -113,6 +113,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["debug", "info", "warning", "error"], Meta(description="Lowest level that is logged.")
     ] = "info"
     access_log: Annotated[bool, Meta(description="Log a line for every request.")] = False
+    event_retention_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Days that tenants' log entries (who signed in, what was changed) are kept; 0 keeps them all. "
+            "How long they may or must be kept is a matter of law.",
+        ),
+    ] = 90
 
     def __post_init__(self) -> None:
         if (self.tls_certificate is None) != (self.tls_private_key is None):

@@ -4,9 +4,18 @@ from datetime import timedelta
 
 from freehold.kernel.clock import to_ms
 from freehold.kernel.declare import TenantScope
+from freehold.kernel.jobs import Job
 from freehold.kernel.store import Store
 
 BATCH = 2000
+
+
+async def forget(job: Job) -> None:
+    """Forget what is older than the installation's retention, in every tenant."""
+    days: int = job.services.settings.event_retention_days
+    if days:
+        for tenant in await job.services.tenants.all():
+            await forget_old(job.services.store, tenant, retention=timedelta(days=days))
 
 
 async def forget_old(store: Store, tenant: TenantScope, *, retention: timedelta) -> int:
