@@ -17,7 +17,7 @@ from freehold.kernel.crypto.x509 import LocalAuthority
 from freehold.kernel.http.server import Tls, bind, serve
 from freehold.kernel.log import configure
 
-app = typer.Typer(help="Start everything: the server, its database, its certificates.")
+app = typer.Typer(add_completion=False, help="Start everything: the server, its database, its certificates.")
 
 
 @app.command()
@@ -25,7 +25,7 @@ def up(
     data: DataOption = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
-    domain: Annotated[str | None, typer.Option(help="Public host name; with the port it makes the issuer.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Public host[:port], which makes the issuer.")] = None,
     database: DatabaseOption = None,
     workers: Annotated[int | None, typer.Option(help="Server processes sharing the port.")] = None,
     ready_file: Annotated[
@@ -71,8 +71,12 @@ async def prepare(settings: Settings, public: str) -> dict[str, Any]:
 
 
 def public_domain(settings: Settings, port: int) -> str:
-    """The public host, with the port unless it is the default one of HTTPS."""
-    return settings.domain if port == 443 else f"{settings.domain}:{port}"
+    """The public host, with the port unless it is the default one of HTTPS.
+
+    The port is the one listened on, unless the domain names that of a proxy in front.
+    """
+    domain = settings.domain if ":" in settings.domain else f"{settings.domain}:{port}"
+    return domain.removesuffix(":443")
 
 
 def tls_for(settings: Settings, public: str) -> Tls:
@@ -86,7 +90,7 @@ def tls_for(settings: Settings, public: str) -> Tls:
 
 
 def _greet(facts: dict[str, Any], settings: Settings) -> None:
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"\n[bold green]Freehold is up[/] at [bold]{facts['base_url']}[/]")
     console.print(f"  tenant       {facts['tenant']}")
     console.print(f"  issuer       {facts['issuer']}")

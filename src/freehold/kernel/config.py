@@ -62,7 +62,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     port: Annotated[Port, Meta(description="Port to listen on; 0 takes a free one.")] = 8443
     domain: Annotated[
-        str, Meta(description="Public host name of the first tenant; with the port it makes the issuer.")
+        str,
+        Meta(
+            description="Public host name of the first tenant, which makes the issuer. With `:443` or another port where "
+            "a proxy listens on it; otherwise the port is `port`."
+        ),
     ] = "localhost"
     tls_certificate: Annotated[
         Path | None, Meta(description="PEM file with the certificate chain; without one a local authority issues it.")
