@@ -4,7 +4,7 @@ import typer
 
 from freehold.kernel.config import documentation_table
 
-app = typer.Typer(help="Explain the settings.")
+app = typer.Typer(add_completion=False, help="Explain the settings.")
 
 
 @app.command()

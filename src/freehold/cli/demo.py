@@ -15,7 +15,7 @@ from rich.markup import escape
 from freehold.cli.options import JsonOption
 from freehold.demo.story import NotTrue, Step, Story
 
-app = typer.Typer(help="Show the whole promise in a minute: arrive, sign in, leave, restore.")
+app = typer.Typer(add_completion=False, help="Show the whole promise in a minute: arrive, sign in, leave, restore.")
 
 
 @app.command()

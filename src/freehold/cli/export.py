@@ -20,7 +20,7 @@ from freehold.kernel.crypto.openpgp import encrypt_file
 from freehold.registry import REGISTRY
 from freehold.surfaces.transfer.exporting import export_tenant, summary
 
-app = typer.Typer(help="Write a tenant as one open archive.")
+app = typer.Typer(add_completion=False, help="Write a tenant as one open archive.")
 
 KeyOption = Annotated[
     list[Path] | None, typer.Option("--encrypt-to", help="OpenPGP public key file to encrypt to; may be repeated.")

@@ -29,7 +29,9 @@ from freehold.surfaces.importers.auth0 import Auth0Import, Sources
 from freehold.surfaces.importers.auth0 import Progress as Callback
 from freehold.surfaces.importers.report import Report
 
-app = typer.Typer(no_args_is_help=True, help="Bring users and configuration from another product.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Bring users and configuration from another product."
+)
 
 FilesOption = list[Path] | None
 

@@ -16,7 +16,7 @@ from freehold.surfaces.transfer.archive import TenantFacts
 from freehold.surfaces.transfer.exporting import summary
 from freehold.surfaces.transfer.restoring import restore_tenant
 
-app = typer.Typer(help="Make a tenant from an archive.")
+app = typer.Typer(add_completion=False, help="Make a tenant from an archive.")
 
 
 @app.command()

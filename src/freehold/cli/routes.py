@@ -7,7 +7,7 @@ import typer
 from freehold.app import build_router
 from freehold.cli.options import JsonOption
 
-app = typer.Typer(help="List every route of the server.")
+app = typer.Typer(add_completion=False, help="List every route of the server.")
 
 
 @app.command()

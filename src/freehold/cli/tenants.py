@@ -11,7 +11,7 @@ from freehold.cli.options import DatabaseOption, DataOption, JsonOption, opened,
 from freehold.domain.tenants import lifecycle
 from freehold.kernel.errors import BadRequest
 
-app = typer.Typer(no_args_is_help=True, help="List, make, empty and delete tenants.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="List, make, empty and delete tenants.")
 
 NameArgument = Annotated[str, typer.Argument(help="The tenant's name.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]

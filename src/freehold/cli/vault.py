@@ -13,7 +13,9 @@ from freehold.kernel.errors import BadRequest
 from freehold.registry import REGISTRY
 from freehold.surfaces.transfer.sealed import export_vault
 
-app = typer.Typer(no_args_is_help=True, help="Take vault contents out on the operator's own authority.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Take vault contents out on the operator's own authority."
+)
 
 WARNING = """
   This takes password hashes, MFA secrets, private keys and write-only secrets of the tenant {name} out of the vault.
