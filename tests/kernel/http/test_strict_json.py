@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.http.strict_json import MAX_DEPTH, decode_json
 
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=30,
 )
 
@@ -111,3 +112,10 @@ def test_prototype_names_are_names_like_others() -> None:
         "__proto__": {"admin": True},
         "constructor": 1,
     }
+
+
+def test_a_nul_character_is_refused_and_an_escaped_backslash_is_none() -> None:
+    assert decode_json(b'{"a": "\\\\u0000"}') == {"a": "\\u0000"}
+    for text in (b'{"a": "x\\u0000"}', b'{"a": [{"\\u0000": 1}]}', b'"\\u0000"'):
+        with pytest.raises(BadRequest, match=r"U\+0000"):
+            decode_json(text)

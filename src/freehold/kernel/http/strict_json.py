@@ -22,12 +22,27 @@ def decode_json(data: bytes) -> Any:
         value = msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise BadRequest("Invalid request payload JSON format", code="invalid_body") from None
+    if b"\\u0000" in data:
+        _refuse_nul(value)
     if isinstance(value, (dict, list)):
         members = _count_members(value)
         # Every colon outside a string belongs to one member as written; fewer members read means one name came twice.
         if data.count(b":") != members and _STRING.sub(b"", data).count(b":") != members:
             raise BadRequest("The JSON body has an object with the same member twice", code="invalid_body")
     return value
+
+
+def _refuse_nul(value: Any) -> None:
+    """Refuse text that no database of ours can search; a backslash that is itself escaped may come before `u0000`."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, str) and "\0" in item:
+            raise BadRequest("Text with the character U+0000 cannot be stored", code="invalid_body")
 
 
 def _count_members(value: dict[str, Any] | list[Any]) -> int:
