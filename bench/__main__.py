@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import bulk, server, wire
 from bench.postgresql import database, private_server
 from bench.report import TARGETS, Report
-from bench.subjects import PEER, Subject, freehold, peer
+from bench.subjects import PEER, Subject, bare, freehold, peer
 from tests.support.programs import find_node, find_node_modules, find_postgres
 
 ROUNDS, QUICK_ROUNDS = 5, 2
@@ -58,26 +58,20 @@ def measure(
             postgresql = stack.enter_context(private_server())
     on_wire = [name for name in names if name in wire.OPERATIONS]
     if on_wire:
-        _say(f"over HTTPS, {rounds} rounds of {len(on_wire)} operations")
+        _say(f"over HTTP, {rounds} rounds of {len(on_wire)} operations")
         with ExitStack() as running:
+            enter = running.enter_context
             subjects: list[Subject] = []
             if databases != "postgresql":
-                subjects.append(running.enter_context(freehold("SQLite", folder / "sqlite")))
+                subjects.append(enter(freehold("SQLite", folder / "sqlite")))
             if postgresql is not None:
-                subjects.append(
-                    running.enter_context(
-                        freehold(
-                            "PostgreSQL", folder / "postgresql", database_url=database(postgresql),
-                            database_pid=postgresql.pid,
-                        )
-                    )
-                )  # fmt: skip
+                data, url = folder / "postgresql", database(postgresql)
+                subjects.append(enter(freehold("PostgreSQL", data, database_url=url, database_pid=postgresql.pid)))
             if find_node() is None or find_node_modules() is None:
                 report.notes.append(f"Left out: {PEER}, because Node.js or its packages are not in tests/js.")
-            elif subjects:
-                authority = folder / subjects[0].name.lower() / "authority"
-                subjects.append(running.enter_context(peer(authority)))
-            wire.run(subjects, on_wire, report, rounds=rounds)
+            else:
+                subjects.append(enter(peer(folder)))
+            wire.run(enter(bare(folder)), subjects, on_wire, report, rounds=rounds)
     server.run(names, folder, report, _say)
     bulk.run(names, databases, folder, report, postgresql, users, _say)
 

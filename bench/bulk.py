@@ -17,7 +17,7 @@ from bench.command import Usage, run_command
 from bench.load import Connection, Step, cpu_seconds_with_children, measure
 from bench.postgresql import Running, database
 from bench.report import Figure, Report
-from bench.subjects import sign_in_of, sign_in_step
+from bench.subjects import running, sign_in_of, sign_in_step
 from tests.support.applications import make_application
 from tests.support.server import start_server
 
@@ -49,7 +49,6 @@ def run(
     if find_spec("freehold.cli.import_") is None:
         report.notes.append("Left out: import and export of users, because there is no import command here.")
         return
-    _limits(report)
     say(f"writing {users:,} users")
     files = folder / "export"
     files.mkdir()
@@ -64,7 +63,7 @@ def run(
             write_users(small, SMALL)
             with start_server(folder / "bulk-few"):
                 pass
-            run_command(*_import(small, folder / "bulk-few", None))
+            run_command(*_import(small, folder / "bulk-few"))
             _crowd(folder / "bulk-sqlite", users, folder / "bulk-few", report)
         shutil.rmtree(folder / "bulk-sqlite")
     if postgresql is not None:
@@ -115,47 +114,42 @@ def _in_and_out(
         pass  # makes the tenant
 
     def timed(*arguments: str) -> tuple[Usage, float]:
+        """The usage, and users per CPU second, the database's included."""
         before = cpu_seconds_with_children(pid) if pid else 0.0
         usage = run_command(*arguments, *at_database)
-        spent = usage.cpu_s + (cpu_seconds_with_children(pid) - before if pid else 0.0)
-        _limits(report)
-        return usage, users / spent
+        return usage, users / (usage.cpu_s + (cpu_seconds_with_children(pid) - before if pid else 0.0))
 
     def raw_per_s() -> float:
         if postgresql is not None:
             return limits.postgresql_inserts_per_s(database(postgresql), postgresql.pid, INSERTS)
         return limits.sqlite_inserts_per_s(data, INSERTS)
 
-    raw = raw_per_s()
-    usage, rate = timed(*_import(files, data, None))
-    raw = statistics.mean([raw, raw_per_s()])
-    speed = report.speed
-    for key, value, text in (
-        ("import", rate / speed, f"{rate:,.0f}/s, {rate / raw:.0%} of raw inserts"),
-        ("import_memory", usage.peak_mib, "peak"),
-    ):
+    def add(key: str, value: float, text: str, *, floor: float | None = None, goal: float | None = None) -> None:
         if key in names:
-            floor, goal = IMPORT_FLOORS[subject], RAW_PART * raw / speed
-            memory = key == "import_memory"
-            report.add(Figure(key, subject, value, text, floor=None if memory else floor,
-                              goal=IMPORT_MEMORY_GOALS[subject] if memory else goal))  # fmt: skip
+            report.add(Figure(key, subject, value, text, floor=floor, goal=goal))
+
+    before = raw_per_s()
+    usage, rate = timed(*_import(files, data))
+    raw = statistics.mean([before, raw_per_s()])
+    speed = _speed(report)
+    add("import", rate / speed, f"{rate:,.0f}/s, {rate / raw:.0%} of raw inserts",
+        floor=IMPORT_FLOORS[subject], goal=RAW_PART * raw / speed)  # fmt: skip
+    add("import_memory", usage.peak_mib, "peak", goal=IMPORT_MEMORY_GOALS[subject])
     archive = data.parent / f"{subject}.archive"
     usage, rate = timed("export", "--data", str(data), "--output", str(archive))
     archive.unlink()
-    if "export" in names:
-        report.add(Figure("export", subject, rate / speed, f"{rate:,.0f}/s"))
-    if "export_memory" in names:
-        report.add(Figure("export_memory", subject, usage.peak_mib, "peak"))
+    add("export", rate / _speed(report), f"{rate:,.0f}/s")
+    add("export_memory", usage.peak_mib, "peak")
     if "import_joined" in names and postgresql is None:
-        joined = data.with_name(f"{data.name}-joined")
-        with start_server(joined):
+        data = data.with_name(f"{data.name}-joined")
+        with start_server(data):
             pass
-        _, rate = timed(*_import(files, joined, "hashes"))
-        report.add(Figure("import_joined", subject, rate / speed, f"{rate:,.0f}/s"))
-        shutil.rmtree(joined)
+        _, rate = timed(*_import(files, data, joined=True))
+        add("import_joined", rate / _speed(report), f"{rate:,.0f}/s")
+        shutil.rmtree(data)
 
 
-def _import(files: Path, data: Path, joined: str | None) -> list[str]:
+def _import(files: Path, data: Path, *, joined: bool = False) -> list[str]:
     sources = ["--users", str(files / "with-hashes.ndjson")]
     if joined:
         sources = ["--users", str(files / "users.ndjson"), "--hashes", str(files / "hashes.ndjson")]
@@ -168,7 +162,7 @@ def _crowd(many: Path, users: int, few: Path, report: Report) -> None:
     with ExitStack() as stack:
         sides = []
         for data, count in ((many, users), (few, SMALL)):
-            server = stack.enter_context(start_server(data))
+            server = stack.enter_context(running(data))
             app = make_application(server)
             connections = app.manage("GET", f"/connections?name={CONNECTION}")
             app.manage("PATCH", f"/connections/{connections[0]['id']}/clients",
@@ -181,14 +175,13 @@ def _crowd(many: Path, users: int, few: Path, report: Report) -> None:
             ]
             sides.append((server, steps))
         for number in range(ROUNDS + 1):
-            _limits(report)
             took = []
             for server, steps in sides:
                 measured = asyncio.run(
-                    measure(server.base_url, server.ca_file, _in_turn(steps), pid=server.process.pid,
-                            operations=SIGN_INS, connections=1)
+                    measure(server.base_url, _in_turn(steps), pid=server.process.pid, operations=SIGN_INS,
+                            connections=1)
                 )  # fmt: skip
-                took.append(measured.beside_hashing_ms)
+                took.append(measured.beside_hashing_us / 1000)
             if number:
                 ratios.append(took[0] / took[1])
                 spent.append(took)
@@ -205,6 +198,7 @@ def _in_turn(steps: Sequence[Step]) -> Step:
     return step
 
 
-def _limits(report: Report) -> None:
-    report.bcrypt_ms.append(limits.bcrypt_ms())
-    report.rsa_us.append(limits.rsa_sign_us())
+def _speed(report: Report) -> float:
+    """How fast the machine is now, against that of the targets."""
+    report.limits.append(limits.Limits.measure())
+    return report.limits[-1].speed

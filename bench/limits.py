@@ -5,6 +5,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +16,39 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from bench.load import cpu_seconds_with_children
 
+# What the machine takes on which the targets were set.
+RSA_US = 260.0
+BCRYPT_MS = 59.5
+BARE_US = 12.0
+
 COST = 10
 BATCH = 2000
 _DOCUMENT_FILLER = "x" * 380
+
+
+@dataclass
+class Limits:
+    """What this machine takes at this moment, and how figures translate to the machine of the targets."""
+
+    rsa_us: float
+    bcrypt_ms: float
+    bare_us: float | None = None
+    """An HTTP answer of prepared bytes."""
+
+    @classmethod
+    def measure(cls) -> "Limits":
+        """Time the two that need no server."""
+        return cls(rsa_sign_us(), bcrypt_ms())
+
+    def request_at_target(self, cpu_us: float, signatures: int) -> float:
+        """Signatures at their own speed, and the rest at that of the nearest in kind: the bare HTTP answer."""
+        assert self.bare_us is not None
+        return signatures * RSA_US + max(0.0, cpu_us - signatures * self.rsa_us) * BARE_US / self.bare_us
+
+    @property
+    def speed(self) -> float:
+        """How fast this machine computes, by bcrypt, against that of the targets."""
+        return BCRYPT_MS / self.bcrypt_ms
 
 
 def rsa_sign_us(rounds: int = 200) -> float:

@@ -1,15 +1,14 @@
 // The published peer: npm's oidc-provider with what the measured operations need, everything in its memory.
 //
-// Like Freehold it is reached over HTTPS, signs RS256 with an RSA-2048 key, rotates refresh tokens, and checks a bcrypt
-// hash of cost 10 at the sign-in. It prints one line of JSON when it answers.
+// Like Freehold it signs RS256 with an RSA-2048 key, rotates refresh tokens, and checks a bcrypt hash of cost 10 at the
+// sign-in. It prints one line of JSON when it answers.
 
 import { generateKeyPairSync } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { createServer } from "node:https";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-const [modules, certificate, key, password] = process.argv.slice(2);
+const [modules, password] = process.argv.slice(2);
 const find = createRequire(`${modules}/`).resolve;
 const { default: Provider } = await import(pathToFileURL(find("oidc-provider")));
 const { default: bcrypt } = await import(pathToFileURL(find("bcrypt")));
@@ -18,9 +17,9 @@ const CALLBACK = "https://app.example.com/callback";
 const API = "https://api.example.com/";
 const hash = await bcrypt.hash(password, 10);
 
-const server = createServer({ cert: readFileSync(certificate), key: readFileSync(key) });
+const server = createServer();
 await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-const issuer = `https://localhost:${server.address().port}`;
+const issuer = `http://localhost:${server.address().port}`;
 
 const signing = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" });
 const provider = new Provider(issuer, {

@@ -1,8 +1,8 @@
 """What the figures are held against, and the table that says how they stand.
 
 `TARGETS` is the promise: a floor that every change must keep and a goal to aim at. A figure in the unit of its target
-is either a ratio to a limit timed in the same run, or is scaled to the machine that the targets were set on, by the
-limit that is nearest in kind: RSA for tokens, bcrypt for everything that is plain computing.
+is either a ratio to a limit timed in the same run, or is translated to the machine that the targets were set on, by the
+limit that is nearest in kind: RSA for signatures, a bare HTTP answer for the rest of a request, bcrypt for computing.
 """
 
 import json
@@ -13,10 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-RSA_US = 260.0
-"""An RSA-2048 signature on the machine that the targets were set on."""
-BCRYPT_MS = 59.5
-"""A bcrypt check of cost 10 with the published library on that machine."""
+from bench.limits import BARE_US, BCRYPT_MS, RSA_US, Limits
 
 
 @dataclass(frozen=True)
@@ -90,28 +87,38 @@ class Figure:
 class Report:
     """All figures of a run, and the limits they were taken beside."""
 
-    rsa_us: list[float] = field(default_factory=list)
-    bcrypt_ms: list[float] = field(default_factory=list)
+    limits: list[Limits] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def speed(self) -> float:
-        """How fast this machine computes, by bcrypt, against the one the targets were set on."""
-        return BCRYPT_MS / statistics.median(self.bcrypt_ms)
 
     def add(self, figure: Figure) -> None:
         self.figures.append(figure)
 
+    def limit_lines(self) -> list[str]:
+        """The limits in words."""
+        found = self.median_limits()
+        here = f"RSA-2048 signature {found['rsa_us']:,.0f} us, bcrypt of cost 10 {found['bcrypt_ms']:.1f} ms"
+        if "bare_us" in found:
+            here += f", bare HTTP answer {found['bare_us']:.1f} us"
+        return [
+            f"Limits in this run: {here}.",
+            f"'At target' is for the machine that the targets were set on: {RSA_US:.0f} us, {BCRYPT_MS} ms, "
+            f"{BARE_US:.0f} us.",
+        ]
+
+    def median_limits(self) -> dict[str, float]:
+        """The median of each limit that was timed."""
+        found = {}
+        for name in ("rsa_us", "bcrypt_ms", "bare_us"):
+            if timed := [getattr(limits, name) for limits in self.limits if getattr(limits, name) is not None]:
+                found[name] = statistics.median(timed)
+        return found
+
     def print(self, peer: str) -> None:
         """The table."""
         console = Console(width=190, highlight=False)
-        rsa, bcrypt = statistics.median(self.rsa_us), statistics.median(self.bcrypt_ms)
-        console.print(f"Limits in this run: RSA-2048 signature {rsa:,.0f} us, bcrypt of cost 10 {bcrypt:.1f} ms.")
-        console.print(
-            f"Targets in ms and us are those of a machine with {RSA_US:.0f} us and {BCRYPT_MS} ms: 'at target' scales "
-            "the CPU time by RSA for refresh, by bcrypt for the others."
-        )
+        for line in self.limit_lines():
+            console.print(line)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("operation", "on", "measured", "at target", "floor", "goal", "reached", peer, "times cheaper"):
             table.add_column(name, justify="left" if name in {"operation", "on", "reached"} else "right", no_wrap=True)
@@ -140,8 +147,8 @@ class Report:
             for figure in self.figures
             for bound in [_bound(TARGETS[figure.key], figure)]
         ]  # fmt: skip
-        limits = {"rsa_us": statistics.median(self.rsa_us), "bcrypt_ms": statistics.median(self.bcrypt_ms)}
-        path.write_text(json.dumps({"limits": limits, "figures": figures, "notes": self.notes}, indent=2) + "\n")
+        content = {"limits": self.median_limits(), "figures": figures, "notes": self.notes}
+        path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _bound(target: Target, figure: Figure) -> Target:

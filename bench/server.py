@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import limits
 from bench.browser import SignIn, sign_in
 from bench.command import run_command
+from bench.limits import Limits
 from bench.load import Connection, cpu_seconds, family, proportional_mib
-from bench.report import BCRYPT_MS, Figure, Report
+from bench.report import Figure, Report
 from bench.subjects import freehold
 from freehold.cli.options import opened, settings_for
 from freehold.domain.tenants import lifecycle
@@ -34,7 +34,7 @@ def run(names: list[str], folder: Path, report: Report, say: Callable[[str], Non
         say("a storm of sign-ins")
         with freehold("storm", folder / "storm") as subject:
             assert subject.sign_in is not None
-            latencies = asyncio.run(_storm(subject.base_url, subject.ca_file, subject.sign_in))
+            latencies = asyncio.run(_storm(subject.base_url, subject.sign_in))
         latencies.sort()
         p99 = latencies[int(len(latencies) * 0.99)] * 1000
         median = statistics.median(latencies) * 1000
@@ -49,13 +49,12 @@ def _start(data: Path, names: list[str], report: Report) -> None:
         pass  # the first start makes keys and certificates
     spent, scaled, memory = [], [], []
     for _ in range(STARTS):
-        bcrypt_ms = limits.bcrypt_ms()
-        report.bcrypt_ms.append(bcrypt_ms)
-        report.rsa_us.append(limits.rsa_sign_us())
+        limits = Limits.measure()
+        report.limits.append(limits)
         with start_server(data) as server:
             cpu = cpu_seconds(family(server.process.pid))
             spent.append(cpu)
-            scaled.append(cpu * BCRYPT_MS / bcrypt_ms)
+            scaled.append(cpu * limits.speed)
             time.sleep(SETTLE_S)
             memory.append(proportional_mib(family(server.process.pid)))
     if "start" in names:
@@ -64,11 +63,11 @@ def _start(data: Path, names: list[str], report: Report) -> None:
         report.add(Figure("idle_memory", "SQLite", statistics.median(memory), "PSS"))
 
 
-async def _storm(base_url: str, ca_file: str, known: SignIn) -> list[float]:
+async def _storm(base_url: str, known: SignIn) -> list[float]:
     """Latencies of a trivial request, asked at a steady pace, while more people sign in than the machine can hash."""
     ends = time.monotonic() + STORM_S
-    people = [Connection(base_url, ca_file) for _ in range(STORM_CONNECTIONS)]
-    probe = Connection(base_url, ca_file)
+    people = [Connection(base_url) for _ in range(STORM_CONNECTIONS)]
+    probe = Connection(base_url)
     latencies: list[float] = []
 
     async def keep_signing_in(connection: Connection) -> None:

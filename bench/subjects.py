@@ -1,14 +1,15 @@
 """What is measured: Freehold on each of its databases, and the peer; running servers with a step for each operation.
 
 An operation has the same key in every subject, and a subject leaves out what it does not offer. Everything is reached
-from outside, over HTTPS, as an application would; all processes of a subject are this program's own.
+from outside, as an application would; all processes of a subject are this program's own. They answer plain HTTP, as
+behind a proxy that ends TLS on the same machine: TLS costs everybody the same.
 """
 
 import json
 import os
 import subprocess
-import tempfile
-import threading
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,14 +19,15 @@ from urllib.parse import quote, urlencode
 
 from bench.browser import FORM, SignIn, expect, sign_in
 from bench.load import Connection, Step
-from tests.support.applications import Application, make_application
-from tests.support.programs import find_node, find_node_modules
-from tests.support.server import LiveServer, start_server
+from tests.support.applications import ALL_GRANTS, CALLBACK, PASSWORD, Application, make_application
+from tests.support.programs import ROOT, find_node, find_node_modules
+from tests.support.server import SOURCE, LiveServer
 
 USERS = 60
 CHAINS = 16
 """Refresh tokens that are rotated side by side: at least as many as there are connections."""
 PEER = "oidc-provider"
+BARE = "bare"
 
 ROTATING = {
     "rotation_type": "rotating", "expiration_type": "expiring", "leeway": 0,
@@ -39,7 +41,6 @@ class Subject:
 
     name: str
     base_url: str
-    ca_file: str
     pid: int
     steps: dict[str, Step]
     database_pid: int | None = None
@@ -51,17 +52,41 @@ def freehold(
     name: str, data: Path, *, database_url: str | None = None, database_pid: int | None = None
 ) -> Iterator[Subject]:
     """A new installation with an application, an API and some users."""
-    arguments = ["--database", database_url] if database_url else []
-    with start_server(data, *arguments, env={"FREEHOLD_MANAGEMENT_RATE_LIMIT": "1000000"}) as server:
-        app = make_application(server, refresh_token=ROTATING)
-        app.manage("POST", "/client-grants",
-                   {"client_id": app.client_id, "audience": app.audience, "scope": ["read:orders"]})  # fmt: skip
-        users = [app.add_user(f"user{number}", given_name="Ada") for number in range(USERS)]
-        known = sign_in_of(app, users[0].email, users[0].password)
-        yield Subject(
-            name, server.base_url, server.ca_file, server.process.pid,
-            _freehold_steps(server, app, known, users[0].user_id), database_pid, known,
-        )  # fmt: skip
+    with running(data, database_url) as server:
+        app = make_application(server, refresh_token=ROTATING, grant_types=[*ALL_GRANTS, "password"])
+        users = []
+        with server.management() as api:
+            granted = {"client_id": app.client_id, "audience": app.audience, "scope": ["read:orders"]}
+            assert api.post("/client-grants", json=granted).status_code == 201
+            assert api.patch("/tenants/settings", json={"default_directory": app.connection}).status_code == 200
+            for number in range(USERS):
+                user = {"connection": app.connection, "email": f"user{number}@example.com", "password": PASSWORD}
+                users.append(api.post("/users", json=user).json())
+        known = sign_in_of(app, users[0]["email"], PASSWORD)
+        steps = _freehold_steps(server, app, known, users[0]["user_id"])
+        yield Subject(name, server.base_url, server.process.pid, steps, database_pid, known)
+
+
+@contextmanager
+def running(data: Path, database_url: str | None = None) -> Iterator[LiveServer]:
+    """A server of Freehold on plain HTTP, on a new or an existing data folder."""
+    ready, log = data.with_suffix(".ready.json"), data.with_suffix(".log")
+    command = [sys.executable, "-m", "bench.plain_server", str(data), str(ready)]
+    command += [database_url] if database_url else []
+    with _process(command, log) as process:
+        while not ready.exists():
+            if process.poll() is not None:
+                raise RuntimeError(f"the server did not start: {log.read_text()[-2000:]}")
+            time.sleep(0.02)
+        yield LiveServer(data, json.loads(ready.read_text()), process, log)
+    ready.unlink()
+
+
+@contextmanager
+def bare(folder: Path) -> Iterator[Subject]:
+    """The limit of an HTTP answer in Python."""
+    with _said([sys.executable, "-m", "bench.bare"], folder / "bare.log") as (process, base_url):
+        yield Subject("bare", base_url, process.pid, {BARE: _get("/")})
 
 
 def sign_in_of(app: Application, username: str, password: str) -> SignIn:
@@ -79,10 +104,6 @@ def _freehold_steps(server: LiveServer, app: Application, known: SignIn, user_id
         found: dict[str, Any] = answer.json()
         return found
 
-    by_password = {"grant_types": [*app.manage("GET", f"/clients/{app.client_id}")["grant_types"], "password"]}
-    app.change(**by_password)
-    tenant = app.manage("PATCH", "/tenants/settings", {"default_directory": app.connection})
-    assert tenant["default_directory"] == app.connection
     access_token = tokens("openid profile email")["access_token"]
     chains = [tokens("openid offline_access read:orders")["refresh_token"] for _ in range(CHAINS)]
     manage = {"authorization": f"Bearer {server.management_token()}"}
@@ -102,37 +123,15 @@ def _freehold_steps(server: LiveServer, app: Application, known: SignIn, user_id
 
 
 @contextmanager
-def peer(authority: Path) -> Iterator[Subject]:
-    """npm's oidc-provider, with the certificate of a Freehold installation."""
+def peer(folder: Path) -> Iterator[Subject]:
+    """npm's oidc-provider, everything in its memory."""
     node, modules = find_node(), find_node_modules()
     assert node is not None
     assert modules is not None
-    script, password = Path(__file__).with_name("peer.mjs"), "Correct-horse-4-battery"
-    command: list[str | Path] = [
-        node,
-        script,
-        modules.parent,
-        authority / "server.pem",
-        authority / "server.key",
-        password,
-    ]
-    environment = {**os.environ, "NODE_ENV": "production"}
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment)
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line:
-                errors.seek(0)
-                raise RuntimeError(f"the peer did not start: {errors.read().decode()[-2000:]}")
-            threading.Thread(target=process.stdout.read, daemon=True).start()
-            known = SignIn("web", "web-secret", "https://app.example.com/callback", "/auth", "/token",
-                           "ada@example.com", password)  # fmt: skip
-            base_url = json.loads(line)["base_url"]
-            yield Subject(PEER, base_url, str(authority / "ca.pem"), process.pid, _peer_steps(known))
-        finally:
-            process.terminate()
-            process.wait()
+    command = [str(node), str(Path(__file__).with_name("peer.mjs")), str(modules.parent), PASSWORD]
+    with _said(command, folder / "peer.log", {"NODE_ENV": "production"}) as (process, base_url):
+        known = SignIn("web", "web-secret", CALLBACK, "/auth", "/token", "ada@example.com", PASSWORD)
+        yield Subject(PEER, base_url, process.pid, _peer_steps(known))
 
 
 def _peer_steps(known: SignIn) -> dict[str, Step]:
@@ -201,3 +200,34 @@ def sign_in_step(known: SignIn) -> Step:
         await sign_in(connection, known)
 
     return step
+
+
+@contextmanager
+def _said(
+    command: list[str], log: Path, environment: dict[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A server that prints its base URL as JSON once it answers."""
+    with _process(command, log, environment) as process:
+        said = b""
+        while not said.endswith(b"\n"):
+            if process.poll() is not None:
+                raise RuntimeError(f"{command[0]} did not start: {log.read_text()[-2000:]}")
+            time.sleep(0.02)
+            said = log.read_bytes()
+        yield process, json.loads(said.splitlines()[-1])["base_url"]
+
+
+@contextmanager
+def _process(
+    command: list[str], log: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        path = os.pathsep.join([str(SOURCE), str(ROOT)])
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": path, **(environment or {})}
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
