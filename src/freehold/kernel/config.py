@@ -64,8 +64,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     domain: Annotated[
         str,
         Meta(
-            description="Public host name of the first tenant, which makes the issuer. With `:443` or another port where "
-            "a proxy listens on it; otherwise the port is `port`."
+            description="Public host name of the first tenant, which makes the issuer. With `:443` or another port "
+            "where a proxy listens on it; otherwise the port is `port`."
         ),
     ] = "localhost"
     tls_certificate: Annotated[

@@ -68,7 +68,7 @@ async def write_result(store: Store, tenant: TenantScope, job: ApiJob) -> None:
         condition, where["connection"] = _OF_CONNECTION, job.inner["connection"]
     limit = job.inner.get("limit") or 1 << 60
     async with store.snapshot() as snapshot:
-        counted = await snapshot.one(_COUNT + condition, **where)
+        counted = await snapshot.one(_COUNT + condition, **where)  # SQL: one of two conditions above
         total = min(limit, counted[0] if counted else 0)
         done = 0
         scan = _SCAN + condition + " order by id limit :limit"
