@@ -52,9 +52,9 @@ def directory(store: Store, registry: Registry, master_key: MasterKey | None = N
     return TenantDirectory(store, Keyring(master), store.clock, registry, EVENTS)
 
 
-async def make_full_tenant(store: Store, registry: Registry) -> TenantScope:
+async def make_full_tenant(store: Store, registry: Registry, master_key: MasterKey | None = None) -> TenantScope:
     """The tenant, with everything in it."""
-    tenant = await create(store, directory(store, registry), "full", "full.test")
+    tenant = await create(store, directory(store, registry, master_key), "full", "full.test")
     user_id = await _people(store, tenant)
     await _applications(store, tenant, user_id)
     await _connections(store, tenant)

@@ -34,6 +34,7 @@ async def sign_up(request: Request) -> Response:
             raise _Refused("unauthorized", "Sign ups are disabled for this connection", 400)
         database = await get_database(services.store, tenant, connection.name)
         given = {name: params[name] for name in (*_IDENTIFIERS, *_PROFILE) if params.get(name)}
+        _check_text(params)
         password = await prepare_password(
             services.store, tenant, services.passwords, database, password=str(params.get("password") or ""),
             profile=given,
@@ -54,6 +55,13 @@ async def sign_up(request: Request) -> Response:
     except _Refused as refusal:
         return refusal.answer()
     return json(_shown(record.document, given))
+
+
+def _check_text(params: dict[str, Any]) -> None:
+    """Nothing but text is a password or a name: what Python would write for a list is neither."""
+    for name in ("password", *_IDENTIFIERS, *_PROFILE):
+        if name != "user_metadata" and not isinstance(params.get(name), str | None):
+            raise InvalidRequest(f"{name} must be a string")
 
 
 async def change_password(request: Request) -> Response:
