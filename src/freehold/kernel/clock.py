@@ -1,6 +1,7 @@
 """Time as a parameter: the program is handed a clock, so that tests move it and nothing reads it from the air."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -51,8 +52,14 @@ def to_ms(moment: datetime) -> int:
 def iso(moment: datetime | int) -> str:
     """The form Auth0 writes times in: `2026-01-31T12:00:00.000Z`; an int is milliseconds since the epoch."""
     if isinstance(moment, int):
-        moment = datetime.fromtimestamp(moment // 1000, UTC).replace(microsecond=moment % 1000 * 1000)
+        return f"{second_text(moment // 1000)}.{moment % 1000:03}Z"
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=4096)
+def second_text(second: int) -> str:
+    """A second of the epoch as `2026-01-31T12:00:00`; nearly all times written are of this one."""
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
 
 def parse_iso(text: str) -> datetime:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from freehold.domain.events.types import EVENT_TYPES
-from freehold.kernel.clock import iso, to_ms
+from freehold.kernel.clock import iso
 from freehold.kernel.crypto.ids import new_log_id
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Transaction
@@ -27,9 +27,9 @@ class TenantLog:
         """Append one event. `fields` are members of Auth0's log record; those that are None are left out."""
         if type not in EVENT_TYPES:
             raise ValueError(f"{type} is not a log event type")
-        now = tenant.clock.now()
-        log_id = new_log_id(now)
-        record = {"date": iso(now), "type": type, "log_id": log_id}
+        now_ms = tenant.clock.now_ms()
+        log_id = new_log_id(now_ms)
+        record = {"date": iso(now_ms), "type": type, "log_id": log_id}
         for name, value in fields.items():
             if value is not None:
                 record[name] = value[:LONGEST_TEXT] if value.__class__ is str and name != "scope" else value
@@ -39,7 +39,7 @@ class TenantLog:
             _INSERT,
             tenant_id=tenant.id,
             log_id=log_id,
-            date_ms=to_ms(now),
+            date_ms=now_ms,
             type=type,
             client_id=record.get("client_id"),
             user_id=record.get("user_id"),

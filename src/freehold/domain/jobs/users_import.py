@@ -176,6 +176,7 @@ def _import_batch(
     progress: Progress,
 ) -> None:
     now = tenant.clock.now_ms()
+    created_at = iso(now)
     errors: dict[int, BadRow] = {}
     read: dict[int, ImportRow] = {}
     arrivals: list[Arrival] = []
@@ -185,7 +186,7 @@ def _import_batch(
             address = canonical_email(row.email) if row.email is not UNSET else ""
             if address and address in seen:
                 raise BadRow("DUPLICATED_USER", "The user is in the file more than once", "email")
-            arrivals.append(arrival_of(row, database, place=place, now=iso(now)))
+            arrivals.append(arrival_of(row, database, place=place, now=created_at))
         except BadRow as error:
             errors[place] = error
             continue

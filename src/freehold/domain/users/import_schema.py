@@ -14,7 +14,7 @@ from freehold.domain.users.documents import DATABASE, User
 from freehold.domain.users.factors import stored_factors
 from freehold.domain.users.identifiers import fold_case, is_email, is_username
 from freehold.domain.users.importing import Arrival
-from freehold.domain.users.profiles import database_identity, fill_defaults
+from freehold.domain.users.profiles import database_identity, fill_user
 from freehold.kernel.crypto.ids import new_object_id
 from freehold.kernel.crypto.passwords import BadHash, parse_bcrypt, parse_custom_hash
 
@@ -165,38 +165,29 @@ def arrival_of(row: ImportRow, database: Database, *, place: int, now: str) -> A
     """The new user of a row. Raises BadRow for a hash that cannot be used or a missing identifier."""
     _check_identified(row, database)
     stored = read_hash(row)
-    values: dict[str, Any] = {}
-    if row.email is not UNSET:
-        values["email"] = fold_case(row.email)
-        values["email_verified"] = row.email_verified is True
-    if row.username is not UNSET:
-        values["username"] = row.username
-    if row.phone_number is not UNSET:
-        values["phone_number"] = row.phone_number
-        values["phone_verified"] = row.phone_verified is True
-    for name in (
-        "given_name",
-        "family_name",
-        "name",
-        "nickname",
-        "picture",
-        "blocked",
-        "user_metadata",
-        "app_metadata",
-    ):
-        value = getattr(row, name)
-        if value is not UNSET:
-            values[name] = value
-    fill_defaults(values)
     own_id = row.user_id if row.user_id is not UNSET else new_object_id()
     user_id = f"{DATABASE}|{own_id}"
+    email, phone_number = row.email, row.phone_number
     user = User(
         user_id=user_id,
+        email=email if email is UNSET else fold_case(email),
+        email_verified=UNSET if email is UNSET else row.email_verified is True,
+        username=row.username,
+        phone_number=phone_number,
+        phone_verified=UNSET if phone_number is UNSET else row.phone_verified is True,
+        name=row.name,
+        nickname=row.nickname,
+        given_name=row.given_name,
+        family_name=row.family_name,
+        picture=row.picture,
+        user_metadata=row.user_metadata,
+        app_metadata=row.app_metadata,
+        blocked=row.blocked,
         identities=[database_identity(database.name, own_id)],
         created_at=now,
         updated_at=now,
-        **values,
     )
+    fill_user(user)
     return Arrival(
         place,
         user,

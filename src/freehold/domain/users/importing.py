@@ -284,16 +284,22 @@ def _add(batch: _Batch, tenant: TenantScope, arrival: Arrival) -> None:
     first = user.identities[0]
     connection, provider = first["connection"], first["provider"]
     last_login, last_ip, logins_count = user.last_login, user.last_ip, user.logins_count
-    user.last_login = user.last_ip = user.logins_count = UNSET
-    document = _encode(user).decode()
-    user.last_login, user.last_ip, user.logins_count = last_login, last_ip, logins_count
+    if last_login is UNSET and last_ip is UNSET and logins_count is UNSET:
+        document = _encode(user).decode()
+    else:
+        user.last_login = user.last_ip = user.logins_count = UNSET
+        document = _encode(user).decode()
+        user.last_login, user.last_ip, user.logins_count = last_login, last_ip, logins_count
+    created = updated = to_ms(parse_iso(user.created_at))
+    if user.updated_at != user.created_at:
+        updated = to_ms(parse_iso(user.updated_at))
     batch.rows.append(
         (
             tenant.id,
             user.user_id,
             1,
-            to_ms(parse_iso(user.created_at)),
-            to_ms(parse_iso(user.updated_at)),
+            created,
+            updated,
             document,
             None if last_login is UNSET else last_login,
             None if last_ip is UNSET else last_ip,

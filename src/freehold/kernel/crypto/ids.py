@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _BASE62 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Random bytes become base62 characters by `translate`: 248 = 4 * 62 values are kept and the rest deleted, so that no
@@ -57,17 +58,28 @@ def new_kid() -> str:
     return secrets.token_urlsafe(16)[:21]
 
 
-def new_log_id(now: datetime) -> str:
+def new_log_id(now_ms: int) -> str:
     """56 decimal digits that sort by time, as Auth0's `log_id`: `900`, the UTC time down to the millisecond, a tail.
 
-    The tail counts within this process and ends in random digits, so that ids of one millisecond keep their order
-    here and never meet those of another process.
+    The tail counts within this process and ends in digits that are random for each process, so that ids of one
+    millisecond keep their order here and never meet those of another process.
     """
-    moment = now.astimezone(UTC)
-    return (
-        f"900{moment.year:04}{moment.month:02}{moment.day:02}{moment.hour:02}{moment.minute:02}{moment.second:02}"
-        f"{moment.microsecond // 1000:03}{next(_log_counter) % 10**15:015}{secrets.randbelow(10**21):021}"
-    )
+    return f"{_log_second(now_ms // 1000)}{now_ms % 1000:03}{next(_log_counter) % 10**15:015}{_log_tail[0]}"
+
+
+@lru_cache(maxsize=64)
+def _log_second(second: int) -> str:
+    """What ids of one second begin with."""
+    return "900" + datetime.fromtimestamp(second, UTC).strftime("%Y%m%d%H%M%S")
+
+
+def _new_log_tail() -> None:
+    _log_tail[:] = [f"{secrets.randbelow(10**21):021}"]
+
+
+_log_tail: list[str] = []
+_new_log_tail()
+os.register_at_fork(after_in_child=_new_log_tail)
 
 
 def _base62(length: int) -> str:
