@@ -1,4 +1,4 @@
-"""Running the server: several processes on PostgreSQL, a stop under load, a reset under load, two starts, monitoring."""
+"""Running the server: several processes on PostgreSQL, changes at once, a stop under load, two starts, monitoring."""
 
 import threading
 import time
@@ -72,7 +72,7 @@ def test_every_process_sees_a_change_at_once(either: LiveServer) -> None:
 
 
 def test_changes_of_one_object_at_once_lose_nothing(either: LiveServer) -> None:
-    """Each sets a member of its own. Whoever is answered 200 finds it there afterwards; a conflict is said, not hidden."""
+    """Each sets a member of its own. Who is answered 200 finds it there afterwards; a conflict is said, not hidden."""
     with either.management() as api:
         client = api.post("/clients", json={"name": "many hands", "app_type": "spa"}).json()
         user = api.post(
@@ -80,9 +80,11 @@ def test_changes_of_one_object_at_once_lose_nothing(either: LiveServer) -> None:
         ).json()
     addresses = (f"/api/v2/clients/{client['client_id']}", f"/api/v2/users/{user['user_id'].replace('|', '%7C')}")
     for address, member in zip(addresses, ("client_metadata", "user_metadata"), strict=True):
-        answers = at_once(
-            either, 8, lambda http, n, a=address, m=member: http.patch(a, json={m: {f"hand{n}": "was here"}})
-        )
+
+        def change(http: httpx.Client, number: int, address: str = address, member: str = member) -> httpx.Response:
+            return http.patch(address, json={member: {f"hand{number}": "was here"}})
+
+        answers = at_once(either, 8, change)
         statuses = {answer.status_code for answer in answers}
         assert statuses <= {200, 409}
         assert 200 in statuses
