@@ -15,8 +15,7 @@ from freehold.cli.options import (
     opened,
     settings_for,
 )
-from freehold.cli.output import row_progress, written_whole
-from freehold.kernel.crypto.openpgp import encrypt_file
+from freehold.cli.output import archive_file, row_progress
 from freehold.registry import REGISTRY
 from freehold.surfaces.transfer.exporting import export_tenant, summary
 
@@ -44,12 +43,8 @@ def export(
     async def run() -> None:
         async with opened(settings_for(data, database)) as installation:
             scope = await chosen_tenant(installation, tenant)
-            with written_whole(output) as file:
-                with row_progress(f"Exporting {scope.name}") as progress:
-                    manifest = await export_tenant(installation.store, scope, REGISTRY, file, progress)
-                if encrypt_to:
-                    file.flush()
-                    encrypt_in_place(Path(str(file.name)), encrypt_to)
+            with row_progress(f"Exporting {scope.name}") as progress, archive_file(output, encrypt_to) as file:
+                manifest = await export_tenant(installation.store, scope, REGISTRY, file, progress)
             if as_json:
                 print(summary(manifest).decode())
                 return
@@ -59,16 +54,3 @@ def export(
             print("Not in it, because it leaves sealed: " + ", ".join(kind.name for kind in REGISTRY.vault_kinds))
 
     asyncio.run(run())
-
-
-def encrypt_in_place(path: Path, keys: list[Path]) -> None:
-    """Replace a file's content by its encryption to the keys."""
-    sealed = path.with_suffix(".sealed")
-    try:
-        encrypt_file(path, sealed, recipients=[key.read_text() for key in keys])
-        path.write_bytes(b"")
-        with path.open("wb") as target, sealed.open("rb") as source:
-            while chunk := source.read(1 << 20):
-                target.write(chunk)
-    finally:
-        sealed.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -30,6 +30,20 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
             os.close(folder)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def archive_file(path: Path, keys: Sequence[Path] | None) -> Iterator[IO[bytes]]:
+    """Where an archive is written; with keys it is encrypted on the way, so that nothing is on disk in the clear."""
+    if not keys:
+        with written_whole(path) as file:
+            yield file
+        return
+    from freehold.kernel.crypto.openpgp import encrypting
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with encrypting(path, [key.read_text() for key in keys]) as stream:
+        yield stream
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from freehold.cli.export import KeyOption, encrypt_in_place
+from freehold.cli.export import KeyOption
 from freehold.cli.options import DatabaseOption, DataOption, TenantOption, chosen_tenant, opened, settings_for
-from freehold.cli.output import written_whole
+from freehold.cli.output import archive_file
 from freehold.kernel.errors import BadRequest
 from freehold.registry import REGISTRY
 from freehold.surfaces.transfer.sealed import export_vault
@@ -64,11 +64,8 @@ def export(
                     description="The operator exported the vault on the server",
                     details={"encrypted": bool(encrypt_to), "output": output.name},
                 )
-            with written_whole(output) as file:
+            with archive_file(output, encrypt_to) as file:
                 manifest = await export_vault(installation.store, scope, REGISTRY, file)
-                if encrypt_to:
-                    file.flush()
-                    encrypt_in_place(Path(str(file.name)), encrypt_to)
             print(f"Wrote {output}: " + ", ".join(f"{rows:,} {kind}" for kind, rows in manifest.rows.items()))
 
     asyncio.run(run())
