@@ -4,6 +4,7 @@ import os
 import sqlite3
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from freehold.kernel.errors import FreeholdError, Unavailable
@@ -45,7 +46,10 @@ def prepare_file(path: Path) -> None:
     try:
         if not path.parent.exists():
             path.parent.mkdir(mode=0o700, parents=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # An existing file is not opened here: closing it again would let go of every lock that this process holds on it
+        # through SQLite, and another process could take the log away from under us (SQLite, "How To Corrupt", 2.2).
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         mode = path.stat().st_mode
     except OSError as error:
         raise Unavailable(f"The database {path} cannot be opened: {error.strerror}") from error
