@@ -325,14 +325,17 @@ class Applying:
         """Put the database scripts in, which lie in files of their own."""
         options = given.get("options")
         scripts: dict[str, Any] = (options.get("customScripts") if isinstance(options, dict) else None) or {}
-        for name, value in scripts.items():
+        for name, value in list(scripts.items()):
             if not (isinstance(value, str) and value.endswith(".js")):
                 continue
-            for folder in ((self.root / place).parent, self.root):
-                path = (folder / value).resolve()
-                if path.is_relative_to(self.root.resolve()) and path.is_file():
-                    scripts[name] = _text(path, {})
-                    break
+            paths = [(folder / value).resolve() for folder in ((self.root / place).parent, self.root)]
+            inside = [path for path in paths if path.is_relative_to(self.root.resolve()) and path.is_file()]
+            if inside:
+                scripts[name] = _text(inside[0], {})
+            else:
+                del scripts[name]
+                detail = f"options.customScripts.{name}: its file is not in the directory"
+                self.report.find("field_without_place", place, str(given.get("name") or ""), detail)
 
     def _unmasked(self, place: str, item: Any, path: str = "") -> Any:
         """An object without the values that are masks, each of which is in the report."""

@@ -24,6 +24,7 @@ from freehold.surfaces.importers.report import Report
 
 LONGEST_ARRAY = 64 * 1024 * 1024
 LONGEST_ID = 255
+MOST_DEPTH = 100
 
 _FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(User)) - {"other_attributes"}
 _TIMES = ("created_at", "updated_at", "last_login", "last_password_reset", "multifactor_last_modified")
@@ -271,6 +272,8 @@ class UserReader:
 
 def _straight(text: bytes) -> User | None:
     """The user of a line that can be stored as it is, None for one that needs a second look."""
+    if text.count(b"[") + text.count(b"{") > MOST_DEPTH:
+        return None
     try:
         user = _fast.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -280,9 +283,21 @@ def _straight(text: bytes) -> User | None:
 
 def _values(text: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        return _slow.decode(text)
+        values = _slow.decode(text)
+        if text.count(b"[") + text.count(b"{") > MOST_DEPTH:
+            _check_depth(values, MOST_DEPTH)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_line(path, number, error) from None
+    return values
+
+
+def _check_depth(value: Any, left: int) -> None:
+    """Refuse what could be stored and would be too deep for everybody who reads it. Raises RecursionError."""
+    if not left:
+        raise RecursionError
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_depth(inner, left - 1)
 
 
 def is_usual(user: User) -> bool:

@@ -21,7 +21,7 @@ def open_scratch() -> sqlite3.Connection:
             without rowid;
         create table factors (id text not null, name text not null, content blob not null, place text not null,
             primary key (id, name)) without rowid;
-        create table seen (key text primary key, place text not null) without rowid;
+        create table seen (key text primary key, place integer not null) without rowid;
         """
     )
     connection.execute("begin")
