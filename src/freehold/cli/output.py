@@ -18,7 +18,8 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     partial = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        os.close(descriptor)
+        with partial.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
