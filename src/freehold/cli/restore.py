@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from freehold.cli.certificates import certify_tenants
 from freehold.cli.options import DatabaseOption, DataOption, JsonOption, opened, settings_for
 from freehold.cli.output import row_progress
 from freehold.domain.tenants.lifecycle import relocate
@@ -46,6 +47,7 @@ def restore(
                 scope = await installation.tenants.by_name(manifest.tenant.name)
                 async with installation.store.transaction() as tx:
                     await relocate(tx, scope, domain)
+            await certify_tenants(installation)
             if as_json:
                 print(summary(manifest).decode())
                 return

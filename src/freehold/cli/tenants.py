@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from freehold.cli.certificates import certify_tenants
 from freehold.cli.options import DatabaseOption, DataOption, JsonOption, opened, settings_for
 from freehold.domain.tenants import lifecycle
 from freehold.kernel.errors import BadRequest
@@ -56,6 +57,7 @@ def create(
             base = min(first, key=lambda tenant: len(tenant.domain)).domain if first else f"localhost:{settings.port}"
             address = domain or f"{name}.{base}"
             tenant = await lifecycle.create(installation.store, installation.tenants, name, address)
+            await certify_tenants(installation)
             if ready_file:
                 write_ready_file(ready_file, await ready_facts(installation.store, tenant, settings))
             print(f"The tenant {name} answers on {tenant.issuer}")

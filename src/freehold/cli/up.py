@@ -8,12 +8,11 @@ import typer
 from rich.console import Console
 
 from freehold.app import build_edge
+from freehold.cli.certificates import certify_tenants
 from freehold.cli.options import DatabaseOption, DataOption, opened
 from freehold.cli.ready import ready_facts, write_ready_file
 from freehold.domain.tenants import lifecycle
-from freehold.kernel.clock import SystemClock
 from freehold.kernel.config import Settings, load_settings
-from freehold.kernel.crypto.x509 import LocalAuthority
 from freehold.kernel.http.server import Tls, bind, serve
 from freehold.kernel.log import configure
 
@@ -50,7 +49,7 @@ def up(
     settings.data.prepare()
     listener = bind(settings.host, settings.port, workers=settings.workers)
     public = public_domain(settings, listener.port)
-    facts = asyncio.run(prepare(settings, public))
+    facts, tls = asyncio.run(prepare(settings, public))
     edge = build_edge(settings)
 
     def ready(port: int) -> None:
@@ -59,15 +58,15 @@ def up(
         if not quiet:
             _greet(facts, settings)
 
-    serve(edge, listener, tls=tls_for(settings, public), on_ready=ready, grace_s=settings.shutdown_grace_s)
+    serve(edge, listener, tls=tls, on_ready=ready, grace_s=settings.shutdown_grace_s)
 
 
-async def prepare(settings: Settings, public: str) -> dict[str, Any]:
-    """Bring the schema up to date and see to the first tenant; the facts of the ready-file."""
+async def prepare(settings: Settings, public: str) -> tuple[dict[str, Any], Tls]:
+    """Bring the schema up to date and see to the first tenant; the facts of the ready-file, and the certificate."""
     async with opened(settings) as installation:
         await lifecycle.refresh(installation.store, installation.tenants)
         tenant = await lifecycle.ensure_first(installation.store, installation.tenants, public)
-        return await ready_facts(installation.store, tenant, settings)
+        return await ready_facts(installation.store, tenant, settings), await certify_tenants(installation)
 
 
 def public_domain(settings: Settings, port: int) -> str:
@@ -77,16 +76,6 @@ def public_domain(settings: Settings, port: int) -> str:
     """
     domain = settings.domain if ":" in settings.domain else f"{settings.domain}:{port}"
     return domain.removesuffix(":443")
-
-
-def tls_for(settings: Settings, public: str) -> Tls:
-    """The configured certificate, or one of the local authority for the public host and for this machine's names."""
-    if settings.tls_certificate is not None and settings.tls_private_key is not None:
-        return Tls(settings.tls_certificate, settings.tls_private_key)
-    host = public.partition(":")[0]
-    now = SystemClock().now()
-    leaf = LocalAuthority.load_or_create(settings.data.authority, now).server_certificate([host], now=now)
-    return Tls(leaf.certificate_file, leaf.key_file)
 
 
 def _greet(facts: dict[str, Any], settings: Settings) -> None:

@@ -11,13 +11,17 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from freehold.kernel import log
+from freehold.kernel.crypto.x509 import LocalAuthority
 from freehold.kernel.errors import FreeholdError
 from freehold.kernel.http import Edge, Request, Response, Router, stream
 from freehold.kernel.http import json as json_response
@@ -505,3 +509,33 @@ def test_tls_is_1_2_or_newer_with_forward_secrecy(held: Held, tls: Tls) -> None:
 def _quiet_log() -> Iterator[None]:
     yield
     log.configure()
+
+
+def test_a_replaced_certificate_serves_from_the_next_connection_on(tmp_path: Path) -> None:
+    def answered() -> bytes | None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+        trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+        client = trust.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        server = context.wrap_bio(there, back, server_side=True)
+        for _ in range(4):
+            for side in (client, server):
+                with suppress(ssl.SSLWantReadError):
+                    side.do_handshake()
+                there.write(outgoing.read())
+                incoming.write(back.read())
+        return client.getpeercert(binary_form=True)
+
+    authority = LocalAuthority.load_or_create(tmp_path, datetime.now(UTC))
+    first = authority.server_certificate(["one.example"], now=datetime.now(UTC))
+    context = Tls(first.certificate_file, first.key_file).context()
+    before = answered()
+    authority.server_certificate(["two.example"], now=datetime.now(UTC))
+    after = answered()
+
+    assert before != after
+    assert after == x509.load_pem_x509_certificate(first.certificate_file.read_bytes()).public_bytes(Encoding.DER)
+    first.key_file.write_text("not a key")
+    first.certificate_file.write_text("nor a certificate")
+    assert answered() == after

@@ -50,7 +50,29 @@ class Tls:
     private_key: Path
 
     def context(self) -> ssl.SSLContext:
-        """A server context: TLS 1.2 or newer, forward secrecy and authenticated encryption only."""
+        """A server context: TLS 1.2 or newer, forward secrecy and authenticated encryption only.
+
+        A certificate that is replaced on disk serves from the next connection on; one that cannot be used, because its
+        key is still to come, does not end what works.
+        """
+        first = latest = self._load()
+        stamp = self._stamp()
+
+        def choose(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            nonlocal latest, stamp
+            try:
+                found = self._stamp()
+                if found != stamp:
+                    latest, stamp = self._load(), found
+            except (OSError, ssl.SSLError) as error:
+                log.warning("certificate_unusable", reason=type(error).__name__)
+            if latest is not first:
+                connection.context = latest
+
+        first.sni_callback = choose
+        return first
+
+    def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
@@ -58,6 +80,10 @@ class Tls:
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
         context.load_cert_chain(self.certificate, self.private_key)
         return context
+
+    def _stamp(self) -> tuple[int, int]:
+        status = self.certificate.stat()
+        return status.st_ino, status.st_mtime_ns
 
 
 @dataclass(frozen=True)
