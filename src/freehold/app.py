@@ -15,6 +15,7 @@ from typing import Any
 from freehold.domain.events import EVENTS
 from freehold.domain.jobs import add_routes as add_job_routes
 from freehold.domain.messaging import Mailer
+from freehold.domain.protection import LoginGuard
 from freehold.domain.tenants import lifecycle
 from freehold.domain.tenants.directory import TenantDirectory
 from freehold.kernel.clock import Clock, SystemClock
@@ -58,6 +59,7 @@ class Services:
     tenants: TenantDirectory
     mail: Mailer
     jobs: JobRunner
+    login_guard: LoginGuard
     _windows: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     async def verify_management_token(self, tenant: TenantScope, token: str) -> dict[str, Any]:
@@ -168,7 +170,7 @@ async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clo
     handlers = {topic: handler for package in REGISTRY.packages for topic, handler in package.jobs.items()}
     rounds = [Periodic(topic, every_s) for package in REGISTRY.packages for topic, every_s in package.periodic.items()]
     jobs = JobRunner(store, clock, handlers, periodic=rounds)
-    services = Services(settings, store, clock, REGISTRY, keyring, passwords, tenants, Mailer(), jobs)
+    services = Services(settings, store, clock, REGISTRY, keyring, passwords, tenants, Mailer(), jobs, LoginGuard())
     jobs.services = services
     await jobs.start()
     stack.push_async_callback(jobs.stop)

@@ -48,6 +48,9 @@ AUTH0_KEYS = {
         descriptionUsed eventTitleExpired eventTitleGeneric eventTitleUsed""",
     ("email-verification", "email-verification-result"): """pageTitle verifiedTitle errorTitle verifiedDescription
         alreadyVerifiedDescription invalidAccountOrCodeDescription unknownErrorDescription buttonText""",
+    ("brute-force-protection", "brute-force-protection-unblock"): "pageTitle description buttonText logoAltText",
+    ("brute-force-protection", "brute-force-protection-unblock-success"): "pageTitle description buttonText",
+    ("brute-force-protection", "brute-force-protection-unblock-failure"): "pageTitle description buttonText",
     ("consent", "consent"): """pageTitle title pickerTitle audiencePickerAltText messageMultipleTenants
         messageSingleTenant acceptButtonText declineButtonText logoAltText invalid-action invalid-audience
         invalid-scope""",

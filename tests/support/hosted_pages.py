@@ -80,7 +80,7 @@ class BrowserSession:
 
     def submit(self, page: Page, *, form: Form | None = None, button: str | None = None, **fields: str) -> Page:
         """Send a form with these fields filled in, `button` being the value of the button that is pressed."""
-        form = form or page.form
+        form = form or _form_with(page, button)
         values = dict(form.values)
         for name, value in fields.items():
             known = name if name in values else name.replace("_", "-")
@@ -109,6 +109,13 @@ class BrowserSession:
                 return Page(url, response)
             response = self.http.get(url)
         raise AssertionError("the server redirects in a circle")
+
+
+def _form_with(page: Page, button: str | None) -> Form:
+    """The page's only form, or the one with this button."""
+    if button is None:
+        return page.form
+    return next(form for form in page.forms if any(value == button for _, value in form.buttons))
 
 
 def read_page(response: httpx.Response) -> Page:

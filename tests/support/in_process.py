@@ -113,7 +113,7 @@ class Installation:
 @contextmanager
 def started(data: Path, *, database_url: str = "") -> Iterator[Installation]:
     """An installation on this data folder."""
-    settings = Settings(data_dir=data, database_url=database_url, password_threads=1)
+    settings = Settings(data_dir=data, database_url=database_url, password_threads=1, outbox="on")
     settings.data.prepare()
     clock = FakeClock(START)
     loop = asyncio.new_event_loop()

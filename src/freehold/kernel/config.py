@@ -94,6 +94,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "such as a mail relay or a customer's database API."
         ),
     ] = ()
+    outbox: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(
+            description="Whether mails that are delivered locally can be read in a browser on this machine; `auto` "
+            "says no unless the public host is a name of this machine, such as `localhost`. Never `on` behind a "
+            "reverse proxy."
+        ),
+    ] = "auto"
     metrics_networks: Annotated[
         tuple[str, ...], Meta(description="Networks (CIDR) that may read `/metrics`; to all others it does not exist.")
     ] = ("127.0.0.0/8", "::1/128")

@@ -1,36 +1,44 @@
 """The interactive login: one state machine, its steps, pages and texts.
 
 A protocol begins a sign-in with `start` and gets the browser back at `/authorize/resume`. What the pages learn on the
-way stands in the transaction's payload: `session_id` once the user signed in, `consented`, or `error` when it ends
-badly.
+way stands in the transaction's payload: `session_id` and `signed_in` once the user signed in, `consented`, or `error`
+when it ends badly.
 """
 
 from freehold.kernel.errors import NotFound
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response
 from freehold.kernel.http.router import Router
-from freehold.login import assets, landing, outbox
+from freehold.login import assets, flow, landing, outbox
 from freehold.login.answers import form_post, render_page_error, web_message
 from freehold.login.cookies import forget_session, is_bound_to, session_cookie
+from freehold.login.devices import device_of
 from freehold.login.flow import ask_consent, begin, start
-from freehold.login.steps import consent, reset_password, sign_in, sign_up, verify_email
+from freehold.login.pages import web_origin
+from freehold.login.session_rules import session_rules
+from freehold.login.steps import consent, reset_password, sign_in, sign_up, unblock, verify_email
 from freehold.login.steps.sign_out import ask_logout, confirmed_logout, logged_out, stayed
 
 
 def add_routes(router: Router) -> None:
     """Put the pages into the router."""
     for path, name, step in (
-        ("/u/login", "login", sign_in),
-        ("/u/signup", "signup", sign_up),
-        ("/u/consent", "consent", consent),
-        ("/u/reset-password/request", "reset_request", reset_password.Request),
-        ("/u/reset-password", "reset", reset_password.Ticket),
-        ("/u/email-verification", "verify_email", verify_email),
+        (flow.SIGN_IN, "login", sign_in.OnePage),
+        (flow.IDENTIFIER, "login_identifier", sign_in.IdentifierFirst),
+        (flow.PASSWORD, "login_password", sign_in.PasswordSecond),
+        (flow.SIGN_UP, "signup", sign_up),
+        (flow.CONSENT, "consent", consent),
+        (flow.RESET_REQUEST, "reset_request", reset_password.Request),
+        (reset_password.TICKET_PATH, "reset", reset_password.Ticket),
+        (verify_email.PATH, "verify_email", verify_email),
+        (unblock.PATH, "unblock", unblock),
     ):
         router.add("GET", path, step.show_page, name=f"login.{name}.page", family="page")
         router.add("POST", path, step.submit, name=f"login.{name}.submit", family="page")
     router.add("GET", f"{assets.PREFIX}{{name}}", asset, name="login.asset", family="page", tenant=False)
     router.add("GET", "/", landing.show_page, name="login.landing", family="page")
+    router.add("GET", "/login", landing.begin_elsewhere, name="login.elsewhere", family="page")
+    router.add("GET", "/robots.txt", landing.robots, name="login.robots", family="page")
     outbox.add_routes(router)
 
 
@@ -55,13 +63,16 @@ __all__ = [
     "ask_logout",
     "begin",
     "confirmed_logout",
+    "device_of",
     "forget_session",
     "form_post",
     "is_bound_to",
     "logged_out",
     "render_page_error",
     "session_cookie",
+    "session_rules",
     "start",
     "stayed",
     "web_message",
+    "web_origin",
 ]

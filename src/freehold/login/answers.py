@@ -1,5 +1,6 @@
 """From a page's view to an HTTP answer, with the tenant's look and the visitor's language."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from freehold.domain.tenants.settings import SETTINGS
@@ -31,10 +32,13 @@ def show_plainly(request: Request, view: pages.View, *, redirect_uri: str = "") 
     """The page for a view where the tenant's look does not matter or must not be asked for."""
     tenant: TenantScope | None = request.tenant
     name = tenant.name if tenant is not None else "Freehold"
+    wanted = request.query.all("ui_locales")
     context = views.PageContext(
-        brand=views.Brand(name=name), nonce=new_token(18), language=_language(request, ["en"], None),
+        brand=views.Brand(name=name),
+        nonce=new_token(18),
+        language=_language(request, LANGUAGES, wanted[0] if wanted else None),
         redirect_uri=redirect_uri,
-    )  # fmt: skip
+    )
     return to_response(pages.render(view, context))
 
 
@@ -85,8 +89,7 @@ def web_message(request: Request, *, target_origin: str, members: dict[str, Any]
 
 async def _context(request: Request, client_name: str, redirect_uri: str, ui_locales: str | None) -> views.PageContext:
     tenant: TenantScope = request.tenant
-    settings: Any = await documents.cached_singleton(request.services.store, tenant, SETTINGS)
-    enabled = settings.enabled_locales if isinstance(settings.enabled_locales, list) else ["en"]
+    settings = await documents.cached_singleton(request.services.store, tenant, SETTINGS)
     brand = views.Brand(
         name=_text(settings.friendly_name) or tenant.name,
         logo_url=_text(settings.picture_url),
@@ -95,13 +98,13 @@ async def _context(request: Request, client_name: str, redirect_uri: str, ui_loc
     return views.PageContext(
         brand=brand,
         nonce=new_token(18),
-        language=_language(request, enabled, ui_locales),
+        language=_language(request, settings.enabled_locales, ui_locales),
         client_name=client_name,
         redirect_uri=redirect_uri,
     )
 
 
-def _language(request: Request, enabled: list[str], ui_locales: str | None) -> str:
+def _language(request: Request, enabled: Sequence[str], ui_locales: str | None) -> str:
     return choose_language(
         ui_locales=ui_locales,
         accept_language=request.headers.get("accept-language"),

@@ -42,12 +42,12 @@ def visit_secret(request: Request) -> str | None:
     return value if value and 20 <= len(value) <= 100 else None
 
 
-def ensure_visit(request: Request, response: Response, secret: str | None = None) -> str:
+def ensure_visit(request: Request, response: Response) -> str:
     """The browser's own value, made and set when it has none yet."""
     known = visit_secret(request)
     if known is not None:
         return known
-    secret = secret or new_token()
+    secret = new_token()
     response.set_cookie(VISIT, secret, max_age_s=VISIT_LIFETIME_S, same_site="Lax")
     return secret
 

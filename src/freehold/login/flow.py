@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from freehold.domain.applications import CLIENTS, Client
 from freehold.domain.connections import enabled_connections
-from freehold.domain.sessions import Device, LoginTransaction, begin_login, find_login, save_login
-from freehold.domain.users import Database, find_database
+from freehold.domain.sessions import LoginTransaction, Session, begin_login, find_login, save_login
+from freehold.domain.users import Database, database_of
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.http.csrf import form_token, verify_form
@@ -22,6 +22,10 @@ from freehold.kernel.http.response import Response, redirect
 from freehold.kernel.store import Store, Transaction
 from freehold.login import cookies, pages, views
 from freehold.login.answers import show
+
+SIGN_IN, IDENTIFIER, PASSWORD = "/u/login", "/u/login/identifier", "/u/login/password"
+SIGN_UP, CONSENT, RESET_REQUEST = "/u/signup", "/u/consent", "/u/reset-password/request"
+_FIRST_PAGES = {"signup": SIGN_UP, "reset-password": RESET_REQUEST}
 
 OVER = "This sign-in is over or was begun in another browser. Go back to the application and sign in again."
 
@@ -64,18 +68,13 @@ class Visit:
         request: dict[str, Any] = self.transaction.payload["authorize"]
         return request
 
-    @property
-    def device(self) -> Device:
-        """Where the request comes from."""
-        return Device(ip=self.http.client_ip, user_agent=self.http.headers.get("user-agent", ""))
-
     def field(self, name: str) -> str:
         """A field of the submitted form, empty when it is missing."""
         return (self.form.one(name) or "") if self.form is not None else ""
 
     def url(self, path: str) -> str:
         """The address of a page of this sign-in."""
-        return f"{path}?{urlencode({'state': self.reference})}"
+        return _address(path, self.reference)
 
     def page_form(self, path: str) -> views.Form:
         """A form that only this browser can submit."""
@@ -104,13 +103,8 @@ class Visit:
     async def databases(self) -> list[Database]:
         """The databases that the client's users sign in with, or the one that the request names."""
         wanted = self.authorize.get("connection")
-        found = []
-        for connection in await enabled_connections(self.store, self.tenant, self.client.client_id):
-            if connection.strategy == "auth0" and wanted in {None, connection.name}:
-                database = await find_database(self.store, self.tenant, connection.name)
-                if database is not None:
-                    found.append(database)
-        return found
+        enabled = await enabled_connections(self.store, self.tenant, self.client.client_id)
+        return [database_of(one) for one in enabled if one.strategy == "auth0" and wanted in {None, one.name}]
 
 
 async def visit(http: Request) -> Visit:
@@ -130,33 +124,33 @@ async def visit(http: Request) -> Visit:
     return Visit(http, transaction, reference, client, secret, form)
 
 
-async def start(http: Request, *, request: dict[str, Any], client: Client, session: Any = None) -> Response:
+async def start(http: Request, *, request: dict[str, Any], session: Session | None = None) -> Response:
     """Begin a sign-in for an authorization request and send the browser to its first page.
 
     With a session the user is known and only asked for consent.
     """
-    path = "/u/login"
-    if request.get("screen_hint") == "signup":
-        path = "/u/signup"
-    elif request.get("screen_hint") == "reset-password":
-        path = "/u/reset-password/request"
-    response = redirect(path)
-    secret = cookies.ensure_visit(http, response)
+    path = _FIRST_PAGES.get(str(request.get("screen_hint")), SIGN_IN)
+    answer = redirect(path)
+    secret = cookies.ensure_visit(http, answer)
     payload: dict[str, Any] = {"authorize": request, "visit": cookies.binding(secret)}
     if session is not None:
         payload["session_id"] = session.id
-        path = "/authorize/resume"
+        path = CONSENT
     reference = await begin_login(http.services.store, http.tenant, payload)
-    target = redirect(f"{path}?{urlencode({'state': reference})}")
-    target.headers += [header for header in response.headers if header[0] == "set-cookie"]
+    target = redirect(_address(path, reference))
+    target.headers += [header for header in answer.headers if header[0] == "set-cookie"]
     return target
 
 
-def begin(http: Request, transaction: LoginTransaction) -> Response:
+def begin(http: Request) -> Response:
     """Back to the first page of a sign-in that is not finished."""
-    return redirect(f"/u/login?{urlencode({'state': http.query.one('state') or ''})}")
+    return redirect(_address(SIGN_IN, http.query.one("state") or ""))
 
 
-def ask_consent(http: Request, transaction: LoginTransaction) -> Response:
+def ask_consent(http: Request) -> Response:
     """To the consent page of a sign-in."""
-    return redirect(f"/u/consent?{urlencode({'state': http.query.one('state') or ''})}")
+    return redirect(_address(CONSENT, http.query.one("state") or ""))
+
+
+def _address(path: str, reference: str) -> str:
+    return f"{path}?{urlencode({'state': reference})}"

@@ -13,6 +13,7 @@ from freehold.login import pages, views
 from freehold.login.answers import show, to_response
 
 PAGE = 50
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
 def add_routes(router: Router) -> None:
@@ -24,9 +25,25 @@ def add_routes(router: Router) -> None:
 
 
 def may_read(request: Request) -> bool:
-    """Mails hold tickets: only who sits at this machine may read those of others."""
+    """Mails hold tickets: only who sits at this machine may read those of others.
+
+    A reverse proxy on this machine makes everybody look as if they did. So by default the tenant's own host must be a
+    name of this machine too, and the request must not have come through a proxy.
+    """
+    setting = request.services.settings.outbox
+    if setting == "off" or any(name in request.headers for name in _FORWARDED):
+        return False
+    tenant: TenantScope = request.tenant
+    return _is_loopback(request.peer_ip) and (setting == "on" or _is_local(tenant.domain.partition(":")[0]))
+
+
+def _is_local(host: str) -> bool:
+    return host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
+
+
+def _is_loopback(address: str) -> bool:
     try:
-        return ip_address(request.client_ip).is_loopback
+        return ip_address(address).is_loopback
     except ValueError:
         return False
 

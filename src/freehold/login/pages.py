@@ -39,6 +39,9 @@ View = (
     | views.ResetPasswordError
     | views.VerifyEmail
     | views.EmailVerificationResult
+    | views.Unblock
+    | views.UnblockSuccess
+    | views.UnblockFailure
     | views.Consent
     | views.Logout
     | views.LoggedOut
@@ -88,6 +91,13 @@ SCREENS: dict[type, Screen] = {
     views.VerifyEmail: Screen("verify_email.html", "freehold", "verify-email"),
     views.EmailVerificationResult: Screen(
         "email_verification_result.html", "email-verification", "email-verification-result"
+    ),
+    views.Unblock: Screen("verify_email.html", "brute-force-protection", "brute-force-protection-unblock"),
+    views.UnblockSuccess: Screen(
+        "unblock_result.html", "brute-force-protection", "brute-force-protection-unblock-success"
+    ),
+    views.UnblockFailure: Screen(
+        "unblock_result.html", "brute-force-protection", "brute-force-protection-unblock-failure"
     ),
     views.Consent: Screen("consent.html", "consent", "consent"),
     views.Logout: Screen("logout.html", "logout", "logout"),

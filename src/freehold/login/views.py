@@ -185,6 +185,20 @@ class EmailVerificationResult(Struct, frozen=True, kw_only=True):
     continue_url: str = ""
 
 
+class Unblock(Struct, frozen=True, kw_only=True):
+    """The page behind the link in the mail about too many failed sign-ins: its button ends the block."""
+
+    form: Form
+
+
+class UnblockSuccess(Struct, frozen=True):
+    """The block is over."""
+
+
+class UnblockFailure(Struct, frozen=True):
+    """The ticket does not hold."""
+
+
 class Scope(Struct, frozen=True):
     """A permission somebody is asked for; scopes of OpenID Connect are described by the catalogue."""
 

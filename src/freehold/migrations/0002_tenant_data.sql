@@ -265,6 +265,7 @@ create table sessions (
 ) {without_rowid};
 create unique index sessions_token_hash on sessions (tenant_id, token_hash);
 create index sessions_user_id_id on sessions (tenant_id, user_id, id);
+create index sessions_idle_expires_at_ms on sessions (tenant_id, idle_expires_at_ms);
 
 create table refresh_tokens (
     tenant_id text not null,
@@ -290,6 +291,8 @@ create table refresh_tokens (
     primary key (tenant_id, id)
 ) {without_rowid};
 create index refresh_tokens_user_id_id on refresh_tokens (tenant_id, user_id, id);
+create index refresh_tokens_idle_expires_at_ms on refresh_tokens (tenant_id, idle_expires_at_ms) where idle_expires_at_ms is not null;
+create index refresh_tokens_expires_at_ms on refresh_tokens (tenant_id, expires_at_ms) where expires_at_ms is not null;
 
 create table revoked_grants (
     tenant_id text not null,
@@ -297,6 +300,7 @@ create table revoked_grants (
     expires_at_ms bigint not null,
     primary key (tenant_id, grant_id)
 ) {without_rowid};
+create index revoked_grants_expires_at_ms on revoked_grants (tenant_id, expires_at_ms);
 
 create table authorization_codes (
     tenant_id text not null,
@@ -307,8 +311,10 @@ create table authorization_codes (
     payload text not null,
     expires_at_ms bigint not null,
     consumed_at_ms bigint,
+    access_token_hash text,
     primary key (tenant_id, code_hash)
 ) {without_rowid};
+create index authorization_codes_expires_at_ms on authorization_codes (tenant_id, expires_at_ms);
 
 create table login_transactions (
     tenant_id text not null,
@@ -318,6 +324,7 @@ create table login_transactions (
     expires_at_ms bigint not null,
     primary key (tenant_id, id)
 ) {without_rowid};
+create index login_transactions_expires_at_ms on login_transactions (tenant_id, expires_at_ms);
 
 create table device_credentials (
     tenant_id text not null,
@@ -344,6 +351,19 @@ create table tickets (
 create index tickets_user_id_value_hash on tickets (tenant_id, user_id, value_hash);
 create index tickets_expires_at_ms on tickets (tenant_id, expires_at_ms);
 
+create table attempts (
+    tenant_id text not null,
+    purpose text not null,
+    subject text not null,
+    ip text not null,
+    count bigint not null,
+    noted_at_ms bigint,
+    expires_at_ms bigint not null,
+    primary key (tenant_id, purpose, subject, ip)
+) {without_rowid};
+create index attempts_expires_at_ms on attempts (tenant_id, expires_at_ms);
+create index attempts_subject on attempts (tenant_id, subject);
+
 create table mails (
     tenant_id text not null,
     id text not null,
@@ -355,6 +375,25 @@ create table mails (
     body text not null,
     primary key (tenant_id, id)
 ) {without_rowid};
+
+create table jobs (
+    tenant_id text not null,
+    id text not null,
+    type text not null,
+    status text not null,
+    created_at_ms bigint not null,
+    document text not null,
+    primary key (tenant_id, id)
+) {without_rowid};
+
+create table job_files (
+    tenant_id text not null,
+    job_id text not null,
+    name text not null,
+    number bigint not null,
+    content bytea not null,
+    primary key (tenant_id, job_id, name, number)
+) {with_rowid};
 
 create table used_assertions (
     tenant_id text not null,

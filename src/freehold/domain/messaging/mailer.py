@@ -5,21 +5,27 @@ Links lead to the tenant's own issuer and nowhere else; the host a request came 
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
+from freehold.domain import protection
 from freehold.domain.messaging import outbox
 from freehold.domain.messaging.templates import default_template, render
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.tickets import Ticket, issue_ticket
-from freehold.domain.users import find_database, find_for_login
+from freehold.domain.users import attempt_subject, find_database, find_for_login
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.jobs import Job
 from freehold.kernel.store import Transaction
 
 TOPIC_MAIL = "messaging.mail"
 TOPIC_RESET = "messaging.password_reset"
+MOST_RESET_MAILS = 5
+RESET_MAILS_WITHIN = timedelta(hours=1)
+RESET_LIFETIME = timedelta(days=1)
+"""Shorter than that of tickets an administrator makes: whoever asks for the mail is waiting for it."""
 
 
 class MailJob(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -29,7 +35,9 @@ class MailJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     user_id: str
     client_id: str | None = None
     identity: str | None = None
-    result_url: str | None = None
+    ip: str | None = None
+    blocked: dict[str, str] | None = None
+    """What the mail's link unblocks: connection and subject."""
 
 
 class ResetJob(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -60,6 +68,18 @@ class Mailer:
     async def send_password_changed(self, tx: Transaction, tenant: TenantScope, user_id: str) -> None:
         """The notice that the password was changed."""
         job = MailJob(template="password_changed", user_id=user_id)
+        await tx.enqueue(TOPIC_MAIL, tenant.id, msgspec.json.encode(job))
+
+    async def send_blocked_account(
+        self, tx: Transaction, tenant: TenantScope, user_id: str, *, connection: str, subject: str, ip: str
+    ) -> None:
+        """The notice that too many tries to sign in have failed, with the link that lets one try again."""
+        job = MailJob(
+            template="blocked_account",
+            user_id=user_id,
+            ip=ip,
+            blocked={"connection": connection, "subject": subject},
+        )
         await tx.enqueue(TOPIC_MAIL, tenant.id, msgspec.json.encode(job))
 
     async def request_password_reset(
@@ -98,6 +118,9 @@ async def answer_reset(job: Job) -> None:
     found = await find_for_login(store, tenant, database, asked.identifier) if database else None
     async with store.transaction() as tx:
         if found is not None and found.user.email and not found.user.blocked:
+            if not await _may_mail(tx, tenant, asked, attempt_subject(found, "")):
+                await job.finish(tx)
+                return
             users = tenant.registry.collection("users")
             record = await documents.read(tx, tenant, users, found.user.user_id)
             if record is not None:
@@ -120,6 +143,18 @@ async def answer_reset(job: Job) -> None:
         await job.finish(tx)
 
 
+async def _may_mail(tx: Transaction, tenant: TenantScope, asked: ResetJob, subject: str) -> bool:
+    """Whether a user may get one more mail to reset the password: nobody's inbox is flooded from here."""
+    purpose = f"reset {asked.connection}"
+    if await protection.take_place(tx, tenant, purpose, subject, limit=MOST_RESET_MAILS, lasts=RESET_MAILS_WITHIN):
+        return True
+    await tenant.events.record(
+        tx, tenant, "fcpr", user_name=asked.identifier, connection=asked.connection, client_id=asked.client_id,
+        ip=asked.ip or None, description="Too many mails",
+    )  # fmt: skip
+    return False
+
+
 async def _write(tx: Transaction, tenant: TenantScope, wanted: MailJob, user: Mapping[str, Any]) -> None:
     settings: Any = await documents.singleton(tx, tenant, SETTINGS)
     client = None
@@ -132,7 +167,8 @@ async def _write(tx: Transaction, tenant: TenantScope, wanted: MailJob, user: Ma
             "clientID": wanted.client_id or "",
         },
         "connection": {"name": user["identities"][0]["connection"]},
-        "user": {key: value for key, value in user.items() if key not in {"identities", "app_metadata"}},
+        "user": {key: value for key, value in user.items() if key not in {"identities", "app_metadata"}}
+        | ({"source_ip": wanted.ip} if wanted.ip else {}),
         "tenant": tenant.name,
         "friendly_name": friendly or tenant.name,
         "support_email": settings.support_email if isinstance(settings.support_email, str) else "",
@@ -149,13 +185,18 @@ async def _write(tx: Transaction, tenant: TenantScope, wanted: MailJob, user: Ma
 
 async def _link(tx: Transaction, tenant: TenantScope, wanted: MailJob, user: Mapping[str, Any]) -> str:
     identity = wanted.identity or f"{user['identities'][0]['provider']}|{user['identities'][0]['user_id']}"
-    payload = {"identity": identity, "email": user["email"], "client_id": wanted.client_id}
+    payload: dict[str, Any] = {"identity": identity, "email": user["email"], "client_id": wanted.client_id}
     if wanted.template == "verify_email":
         ticket = Ticket(kind="email_verification", user_id=wanted.user_id, payload=payload)
         return f"{tenant.issuer}u/email-verification?ticket={await issue_ticket(tx, tenant, ticket)}#"
     if wanted.template == "reset_email":
+        payload["mark_email_as_verified"] = True  # who has the mail has the address
         ticket = Ticket(kind="password_change", user_id=wanted.user_id, payload=payload)
-        return f"{tenant.issuer}u/reset-password?ticket={await issue_ticket(tx, tenant, ticket)}#"
+        value = await issue_ticket(tx, tenant, ticket, lifetime=RESET_LIFETIME)
+        return f"{tenant.issuer}u/reset-password?ticket={value}#"
+    if wanted.template == "blocked_account" and wanted.blocked is not None:
+        ticket = Ticket(kind="unblock", user_id=wanted.user_id, payload=wanted.blocked)
+        return f"{tenant.issuer}u/unblock?ticket={await issue_ticket(tx, tenant, ticket)}#"
     return tenant.issuer
 
 

@@ -15,15 +15,18 @@ from freehold.domain.sessions.refresh_tokens import (
     Outcome,
     RefreshPolicy,
     RefreshToken,
+    belonged_to_deleted_user,
     exchange_refresh_token,
     find_refresh_token,
     is_grant_revoked,
     issue_refresh_token,
     refresh_token_by_id,
     refresh_tokens_of,
+    remember_tokens_of,
     revoke_grant,
     revoke_refresh_token,
     revoke_refresh_tokens_of,
+    revoked_token,
 )
 from freehold.domain.sessions.sessions import (
     Device,
@@ -38,6 +41,7 @@ from freehold.domain.sessions.sessions import (
     touch_session,
 )
 from freehold.domain.sessions.tables import TABLES
+from freehold.domain.sessions.tokens import hashed
 from freehold.kernel.declare import Package
 
 TOPIC_FORGET = "sessions.forget"
@@ -63,6 +67,7 @@ __all__ = [
     "RefreshToken",
     "Session",
     "begin_login",
+    "belonged_to_deleted_user",
     "consume_code",
     "create_session",
     "end_session",
@@ -74,15 +79,18 @@ __all__ = [
     "find_session",
     "find_session_by_id",
     "finish_login",
+    "hashed",
     "is_grant_revoked",
     "issue_code",
     "issue_refresh_token",
     "reauthenticate",
     "refresh_token_by_id",
     "refresh_tokens_of",
+    "remember_tokens_of",
     "revoke_grant",
     "revoke_refresh_token",
     "revoke_refresh_tokens_of",
+    "revoked_token",
     "save_login",
     "touch_session",
 ]

@@ -8,18 +8,16 @@ from typing import Any
 
 import msgspec
 
-from freehold.domain.sessions.refresh_tokens import revoke_grant
+from freehold.domain.sessions.refresh_tokens import note_revoked, revoke_grant, revoked_token
 from freehold.domain.sessions.tokens import hashed, new_secret, plausible
 from freehold.kernel.crypto.ids import new_token
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Reader, Transaction
 
 CODE_LIFETIME = timedelta(minutes=10)
-REMEMBERED = timedelta(hours=24)
-"""How long a used code is remembered, so that its second use is noticed."""
 
 _SELECT = """
-select client_id, user_id, grant_id, payload, expires_at_ms, consumed_at_ms from authorization_codes
+select client_id, user_id, grant_id, payload, expires_at_ms, consumed_at_ms, access_token_hash from authorization_codes
 where tenant_id = :tenant_id and code_hash = :code_hash
 """
 
@@ -80,16 +78,21 @@ async def find_code(reader: Reader, tenant: TenantScope, value: str) -> Code | N
 
 
 async def consume_code(
-    tx: Transaction, tenant: TenantScope, value: str, *, client_id: str
+    tx: Transaction, tenant: TenantScope, value: str, *, client_id: str, access_token: str = ""
 ) -> tuple[CodeOutcome, Code | None]:
-    """Use a code: exactly one caller gets it. Commit whatever the outcome: a reuse has revoked what was issued."""
+    """Use a code: exactly one caller gets it, and hands out `access_token` with what else it gives.
+
+    Commit whatever the outcome: a reuse has revoked what was issued.
+    """
     if not plausible(value):
         return CodeOutcome.UNKNOWN, None
     now, code_hash = tenant.clock.now_ms(), hashed(value)
     won = await tx.run(
-        """update authorization_codes set consumed_at_ms = :now where tenant_id = :tenant_id
-        and code_hash = :code_hash and client_id = :client_id and consumed_at_ms is null and expires_at_ms > :now""",
+        """update authorization_codes set consumed_at_ms = :now, access_token_hash = :token_hash
+        where tenant_id = :tenant_id and code_hash = :code_hash and client_id = :client_id
+        and consumed_at_ms is null and expires_at_ms > :now""",
         now=now,
+        token_hash=hashed(access_token),
         tenant_id=tenant.id,
         code_hash=code_hash,
         client_id=client_id,
@@ -103,6 +106,8 @@ async def consume_code(
     if row[5] is None:
         return CodeOutcome.UNKNOWN, None
     await revoke_grant(tx, tenant, user_id=code.user_id, grant_id=code.grant_id)
+    if row[6] is not None:
+        await note_revoked(tx, tenant, revoked_token(row[6]))
     return CodeOutcome.REUSED, code
 
 

@@ -347,6 +347,11 @@ async def revoke_grant(tx: Transaction, tenant: TenantScope, *, user_id: str, gr
         user_id=user_id,
         grant_id=grant_id,
     )
+    await note_revoked(tx, tenant, grant_id)
+
+
+async def note_revoked(tx: Transaction, tenant: TenantScope, grant_id: str) -> None:
+    """Remember for longer than an access token lives that what goes by this name is revoked."""
     await tx.run(
         """insert into revoked_grants (tenant_id, grant_id, expires_at_ms) values (:tenant_id, :grant_id, :expires)
         on conflict (tenant_id, grant_id) do nothing""",
@@ -356,8 +361,30 @@ async def revoke_grant(tx: Transaction, tenant: TenantScope, *, user_id: str, gr
     )
 
 
+def revoked_token(token_hash: str) -> str:
+    """What a single access token goes by among what is revoked."""
+    return f"token {token_hash}"
+
+
+async def remember_tokens_of(tx: Transaction, tenant: TenantScope, user_id: str) -> None:
+    """Remember whose refresh tokens these were: applications of a user about to be deleted are told so."""
+    for token in await refresh_tokens_of(tx, tenant, user_id):
+        await note_revoked(tx, tenant, _of_deleted_user(token.id))
+
+
+async def belonged_to_deleted_user(reader: Reader, tenant: TenantScope, value: str) -> bool:
+    """Whether a refresh token that is not known was one of a user who is no more."""
+    if not plausible(value) or len(value) <= HANDLE_LENGTH:
+        return False
+    return await is_grant_revoked(reader, tenant, _of_deleted_user(_id_of(value[:HANDLE_LENGTH])))
+
+
+def _of_deleted_user(token_id: str) -> str:
+    return f"deleted user's {token_id}"
+
+
 async def is_grant_revoked(reader: Reader, tenant: TenantScope, grant_id: str) -> bool:
-    """Whether what was issued for this authorization code has been revoked."""
+    """Whether what was issued for this authorization code, or goes by this name, has been revoked."""
     sql = "select 1 from revoked_grants where tenant_id = :tenant_id and grant_id = :grant_id"
     return await reader.one(sql, tenant_id=tenant.id, grant_id=grant_id) is not None
 

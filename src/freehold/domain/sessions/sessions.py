@@ -99,7 +99,7 @@ async def create_session(
         updated_at_ms=now,
         authenticated_at_ms=now,
         last_interacted_at_ms=now,
-        idle_expires_at_ms=now + _ms(lifetimes.idle),
+        idle_expires_at_ms=now + min(_ms(lifetimes.idle), _ms(lifetimes.absolute)),
         expires_at_ms=now + _ms(lifetimes.absolute),
         persistent=persistent,
         clients=(client_id,),
@@ -182,7 +182,7 @@ async def touch_session(
         session,
         updated_at_ms=now,
         last_interacted_at_ms=now,
-        idle_expires_at_ms=now + _ms(lifetimes.idle),
+        idle_expires_at_ms=min(now + _ms(lifetimes.idle), session.expires_at_ms),
         clients=clients,
         device={**session.device, "last_ip": device.ip, "last_user_agent": device.cut_user_agent},
     )
@@ -200,19 +200,49 @@ async def touch_session(
 
 
 async def reauthenticate(
-    tx: Transaction, tenant: TenantScope, session: Session, *, methods: Sequence[str] = ("pwd",)
+    tx: Transaction,
+    tenant: TenantScope,
+    session: Session,
+    *,
+    connection: str,
+    client_id: str,
+    device: Device,
+    methods: Sequence[str] = ("pwd",),
+    lifetimes: Lifetimes = Lifetimes(),
+    persistent: bool = True,
 ) -> tuple[Session, str] | None:
-    """Note that the session's user authenticated again, under a new cookie value; None when it has ended meanwhile."""
+    """Note that the session's user authenticated again: it begins anew, under its old id and a new cookie value.
+
+    None when it has ended meanwhile.
+    """
     now = tenant.clock.now_ms()
     value, token_hash = new_secret()
     renewed = replace(
-        session, authenticated_at_ms=now, updated_at_ms=now, last_interacted_at_ms=now, methods=_methods(methods, now)
+        session,
+        connection=connection,
+        authenticated_at_ms=now,
+        updated_at_ms=now,
+        last_interacted_at_ms=now,
+        idle_expires_at_ms=now + min(_ms(lifetimes.idle), _ms(lifetimes.absolute)),
+        expires_at_ms=now + _ms(lifetimes.absolute),
+        persistent=persistent,
+        clients=session.clients if client_id in session.clients else (*session.clients, client_id),
+        device={**session.device, "last_ip": device.ip, "last_user_agent": device.cut_user_agent},
+        methods=_methods(methods, now),
     )
     changed = await tx.run(
-        """update sessions set token_hash = :token_hash, authenticated_at_ms = :now, updated_at_ms = :now,
-        last_interacted_at_ms = :now, methods = :methods where tenant_id = :tenant_id and id = :id""",
+        """update sessions set token_hash = :token_hash, connection = :connection, authenticated_at_ms = :now,
+        updated_at_ms = :now, last_interacted_at_ms = :now, idle_expires_at_ms = :idle, expires_at_ms = :expires,
+        persistent = :persistent, clients = :clients, device = :device, methods = :methods
+        where tenant_id = :tenant_id and id = :id""",
         token_hash=token_hash,
+        connection=connection,
         now=now,
+        idle=renewed.idle_expires_at_ms,
+        expires=renewed.expires_at_ms,
+        persistent=int(persistent),
+        clients=_json(renewed.clients),
+        device=_json(renewed.device),
         methods=_json(renewed.methods),
         tenant_id=tenant.id,
         id=session.id,

@@ -4,7 +4,7 @@ Tokens, codes and cookies are stored as the SHA-256 of their value: they are ran
 back from it, and no key is needed to carry them to another server. Times are milliseconds since 1970.
 """
 
-from freehold.kernel.declare import Ephemeral, Stored
+from freehold.kernel.declare import Ephemeral, Expiry, Stored
 from freehold.kernel.store.schema import Column, Index, Table
 
 SESSIONS = Stored(
@@ -29,11 +29,17 @@ SESSIONS = Stored(
             Column("metadata", "text", null=True),
         ),
         key=("tenant_id", "id"),
-        indexes=(Index(("tenant_id", "token_hash"), unique=True), Index(("tenant_id", "user_id", "id"))),
+        indexes=(
+            Index(("tenant_id", "token_hash"), unique=True),
+            Index(("tenant_id", "user_id", "id")),
+            Index(("tenant_id", "idle_expires_at_ms")),
+        ),
     ),
     refs={"user_id": "users"},
     cascade=frozenset({"user_id"}),
     json_columns=frozenset({"clients", "device", "methods", "metadata"}),
+    # It is never later than the absolute end.
+    expiry=(Expiry("idle_expires_at_ms"),),
 )
 
 REFRESH_TOKENS = Stored(
@@ -62,11 +68,17 @@ REFRESH_TOKENS = Stored(
             Column("metadata", "text", null=True),
         ),
         key=("tenant_id", "id"),
-        indexes=(Index(("tenant_id", "user_id", "id")),),
+        # Most refresh tokens never end by time, and cost the last two nothing.
+        indexes=(
+            Index(("tenant_id", "user_id", "id")),
+            Index(("tenant_id", "idle_expires_at_ms"), where="idle_expires_at_ms is not null"),
+            Index(("tenant_id", "expires_at_ms"), where="expires_at_ms is not null"),
+        ),
     ),
     refs={"user_id": "users"},
     cascade=frozenset({"user_id"}),
     json_columns=frozenset({"live", "resource_servers", "context", "device", "metadata"}),
+    expiry=(Expiry("idle_expires_at_ms"), Expiry("expires_at_ms")),
 )
 
 REVOKED_GRANTS = Stored(
@@ -74,7 +86,9 @@ REVOKED_GRANTS = Stored(
         "revoked_grants",
         (Column("tenant_id", "text"), Column("grant_id", "text"), Column("expires_at_ms", "bigint")),
         key=("tenant_id", "grant_id"),
-    )
+        indexes=(Index(("tenant_id", "expires_at_ms")),),
+    ),
+    expiry=(Expiry("expires_at_ms"),),
 )
 
 AUTHORIZATION_CODES = Ephemeral(
@@ -89,9 +103,13 @@ AUTHORIZATION_CODES = Ephemeral(
             Column("payload", "text"),
             Column("expires_at_ms", "bigint"),
             Column("consumed_at_ms", "bigint", null=True),
+            Column("access_token_hash", "text", null=True),
         ),
         key=("tenant_id", "code_hash"),
+        indexes=(Index(("tenant_id", "expires_at_ms")),),
     ),
+    # So long is a second use of a code noticed.
+    expiry=(Expiry("expires_at_ms", kept_s=86_400),),
     because="A code lives for minutes and its application redeems it at the server that issued it; whoever is caught by"
     " a move signs in again.",
 )
@@ -107,7 +125,9 @@ LOGIN_TRANSACTIONS = Ephemeral(
             Column("expires_at_ms", "bigint"),
         ),
         key=("tenant_id", "id"),
+        indexes=(Index(("tenant_id", "expires_at_ms")),),
     ),
+    expiry=(Expiry("expires_at_ms"),),
     because="A sign-in that is under way is bound to a page that is open in a browser of this server; it starts anew"
     " elsewhere.",
 )

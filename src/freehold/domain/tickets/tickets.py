@@ -13,11 +13,11 @@ from typing import Any, Literal
 import msgspec
 
 from freehold.kernel.crypto.ids import new_token
-from freehold.kernel.declare import Stored, TenantScope
+from freehold.kernel.declare import Expiry, Stored, TenantScope
 from freehold.kernel.store import Reader, Transaction
 from freehold.kernel.store.schema import Column, Index, Table
 
-Kind = Literal["email_verification", "password_change"]
+Kind = Literal["email_verification", "password_change", "unblock"]
 State = Literal["open", "used", "expired", "unknown"]
 LIFETIME = timedelta(days=5)
 LONGEST_VALUE = 100
@@ -40,6 +40,8 @@ TICKETS = Stored(
     refs={"user_id": "users"},
     cascade=frozenset({"user_id"}),
     json_columns=frozenset({"payload"}),
+    # Whoever opens an old link is told that it is old.
+    expiry=(Expiry("expires_at_ms", kept_s=30 * 86_400),),
 )
 
 

@@ -2,7 +2,7 @@
 
 from freehold.domain.users.accounts import PreparedPassword, create_user, delete_user, prepare_password, set_password
 from freehold.domain.users.credentials import Verification
-from freehold.domain.users.databases import Database, find_database, find_database_by_id, get_database
+from freehold.domain.users.databases import Database, database_of, find_database, find_database_by_id, get_database
 from freehold.domain.users.documents import MFA_SECRETS, PASSWORD_HASHES, USERS, User
 from freehold.domain.users.linked import LINKED_IDENTITIES
 from freehold.domain.users.operations import OPERATIONS
@@ -10,6 +10,7 @@ from freehold.domain.users.password_policy import PasswordRefused
 from freehold.domain.users.profiles import Profile, claims_for, find_profile
 from freehold.domain.users.sign_in import (
     SignIn,
+    attempt_subject,
     find_for_login,
     record_login,
     record_return,
@@ -34,8 +35,10 @@ __all__ = [
     "SignIn",
     "User",
     "Verification",
+    "attempt_subject",
     "claims_for",
     "create_user",
+    "database_of",
     "delete_user",
     "find_database",
     "find_database_by_id",

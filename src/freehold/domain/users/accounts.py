@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
+from freehold.domain import protection
 from freehold.domain.connections.password_policy import password_policy
 from freehold.domain.sessions import device_credentials
-from freehold.domain.sessions.refresh_tokens import revoke_refresh_tokens_of
+from freehold.domain.sessions.refresh_tokens import remember_tokens_of, revoke_refresh_tokens_of
 from freehold.domain.sessions.sessions import end_sessions_of
 from freehold.domain.users import credentials, linked
 from freehold.domain.users.databases import Database
@@ -132,6 +133,7 @@ async def delete_user(tx: Transaction, tenant: TenantScope, user_id: str, *, act
     current = await documents.read(tx, tenant, USERS, user_id)
     if current is None:
         return False
+    await remember_tokens_of(tx, tenant, user_id)
     await documents.delete(tx, tenant, USERS, user_id, actor=actor)
     for identity in current.document["identities"]:
         await credentials.drop_hashes(tx, tenant, identity_id(identity))
@@ -155,15 +157,24 @@ async def set_password(
     keep_session: str = "",
 ) -> None:
     """Give an identity a new password. Everything that the old one opened is closed: sessions but `keep_session`,
-    and all refresh tokens. Raises NotFound."""
+    and all refresh tokens; what was guessed at it no longer counts. Raises NotFound."""
     current = await documents.read(tx, tenant, USERS, user_id)
     if current is None:
         raise documents.missing(USERS)
     await credentials.store_hash(tx, tenant, identity, password.stored, history=password.history)
     await end_sessions_of(tx, tenant, user_id, but=keep_session)
     await revoke_refresh_tokens_of(tx, tenant, user_id)
+    await _unblock(tx, tenant, current.document, identity)
     values = {**current.document, "last_password_reset": iso(tenant.clock.now_ms())}
     await save_user(tx, tenant, current, values)
+
+
+async def _unblock(tx: Transaction, tenant: TenantScope, user: Mapping[str, Any], identity: str) -> None:
+    named = next((user[name] for name in IDENTIFIERS if user.get(name)), user["user_id"])
+    for one in user["identities"]:
+        if identity_id(one) == identity:
+            purpose = protection.purpose_of(one["connection"])
+            await protection.forget(tx, tenant, purpose, canonical_username(named))
 
 
 def normalize_identifiers(values: dict[str, Any]) -> None:

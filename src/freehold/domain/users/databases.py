@@ -10,6 +10,7 @@ from freehold.kernel.declare import TenantScope, documents, relations
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.store import Store
 
+IDENTIFIERS = ("email", "username", "phone_number")
 PASSWORDLESS = frozenset({"email", "sms"})
 
 
@@ -55,6 +56,30 @@ class Database:
         return self.strategy != "sms" and (not attributes or self._attribute("email") or "email" not in attributes)
 
     @property
+    def allows_sign_up(self) -> bool:
+        """Whether strangers may make accounts for themselves."""
+        return self.has_passwords and not self.options.get("disable_signup")
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether brute-force protection is on."""
+        return self.options.get("brute_force_protection") is not False
+
+    @property
+    def required_identifiers(self) -> tuple[str, ...]:
+        """What a sign-up must give. Where attributes require nothing, any one of them will do."""
+        if not self.options.get("attributes"):
+            return ("email", "username") if self.takes_username else ("email",)
+        return tuple(name for name in IDENTIFIERS if self._sign_up_status(name) == "required")
+
+    @property
+    def optional_identifiers(self) -> tuple[str, ...]:
+        """What a sign-up may give besides."""
+        if not self.options.get("attributes"):
+            return ()
+        return tuple(name for name in IDENTIFIERS if self._sign_up_status(name) == "optional")
+
+    @property
     def username_bounds(self) -> tuple[int, int]:
         """The least and greatest length of a user name."""
         attributes = self.options.get("attributes") or {}
@@ -64,21 +89,37 @@ class Database:
         legacy = (self.options.get("validation") or {}).get("username") or {}
         return int(legacy.get("min") or 1), int(legacy.get("max") or 128)
 
+    def _sign_up_status(self, name: str) -> str:
+        attribute = (self.options.get("attributes") or {}).get(name) or {}
+        stated = (attribute.get("signup") or {}).get("status")
+        return stated or ("optional" if self._attribute(name) else "inactive")
+
     def _attribute(self, name: str) -> bool:
         attribute = (self.options.get("attributes") or {}).get(name) or {}
         return bool((attribute.get("identifier") or {}).get("active"))
 
 
+def database_of(connection: Connection) -> Database:
+    """A connection as the rules about users see it."""
+    return Database(
+        id=connection.id,
+        name=connection.name,
+        strategy=connection.strategy,
+        options=connection.options or {},
+        is_domain_connection=bool(connection.is_domain_connection),
+    )
+
+
 async def find_database(store: Store, tenant: TenantScope, name: str) -> Database | None:
     """The connection of this name, whatever its strategy, or None."""
     connection = await documents.cached_by(store, tenant, CONNECTIONS, name=name)
-    return None if connection is None else _view(connection)
+    return None if connection is None else database_of(connection)
 
 
 async def find_database_by_id(store: Store, tenant: TenantScope, id_: str) -> Database | None:
     """The connection with this id, or None."""
     connection = await documents.cached(store, tenant, CONNECTIONS, id_)
-    return None if connection is None else _view(connection)
+    return None if connection is None else database_of(connection)
 
 
 async def is_enabled(store: Store, tenant: TenantScope, database: Database) -> bool:
@@ -100,13 +141,3 @@ async def get_database(store: Store, tenant: TenantScope, name: str) -> Database
             code="operation_not_supported",
         )
     return database
-
-
-def _view(connection: Connection) -> Database:
-    return Database(
-        id=connection.id,
-        name=connection.name,
-        strategy=connection.strategy,
-        options=connection.options or {},
-        is_domain_connection=bool(connection.is_domain_connection),
-    )

@@ -60,6 +60,14 @@ def identifier_forms(database: Database, identifier: str) -> list[tuple[str, str
     return forms
 
 
+def attempt_subject(found: SignIn | None, identifier: str) -> str:
+    """Whom a try to sign in counts against: one name for a user however they are called, also for nobody."""
+    if found is not None:
+        user = found.user
+        identifier = user.email or user.username or user.phone_number or user.user_id
+    return canonical_username(identifier.strip()[:LONGEST_EMAIL])
+
+
 async def find_for_login(reader: Reader, tenant: TenantScope, database: Database, identifier: str) -> SignIn | None:
     """The user who is found by an e-mail address, user name or phone number in this connection, or None.
 

@@ -210,6 +210,15 @@ class Operation:
     `call.prepared` in the handler. It has no transaction, and what it read may have changed since."""
 
 
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Rows go by themselves once the time in this column, in milliseconds since 1970, has passed; null never passes."""
+
+    column: str
+    kept_s: int = 0
+    """How long they stay on, so that what comes too late can be told from what never was."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stored:
     """A typed table without an API of its own, exported and restored row by row."""
@@ -221,6 +230,8 @@ class Stored:
     """Those columns of `refs` whose row goes when what they name goes."""
     json_columns: frozenset[str] = frozenset()
     """Text columns that hold JSON, which the archive shows as such."""
+    expiry: tuple[Expiry, ...] = ()
+    """When rows are over; each column wants an index behind the tenant's."""
 
     @property
     def name(self) -> str:
@@ -234,6 +245,7 @@ class Ephemeral:
 
     table: Table
     because: str
+    expiry: tuple[Expiry, ...] = ()
 
     @property
     def name(self) -> str:

@@ -1,25 +1,43 @@
 """Forgotten password: ask for a mail, and set a new password with the ticket in it.
 
 The first page answers the same for every address. Setting the password needs the ticket and a form that this browser
-was given; the address behind the ticket is verified by it, and everything the old password opened is closed.
+was given; the ticket holds for the address it was mailed to and for no other, that address is verified by it, and
+everything the old password opened is closed.
 """
 
+from typing import Any
 from urllib.parse import urlencode
 
 from freehold.domain.tickets import State, find_ticket, use_ticket
 from freehold.domain.tickets import Ticket as Proof
-from freehold.domain.users import Database, PasswordRefused, find_database, find_profile, prepare_password, set_password
+from freehold.domain.users import (
+    USERS,
+    Database,
+    PasswordRefused,
+    Profile,
+    find_database,
+    find_profile,
+    prepare_password,
+    set_password,
+)
+from freehold.kernel.crypto.passwords import PasswordNotUsable, PasswordTooLong
+from freehold.kernel.declare import documents
 from freehold.kernel.errors import Forbidden
 from freehold.kernel.http.csrf import form_token, verify_form
 from freehold.kernel.http.request import Request as HttpRequest
 from freehold.kernel.http.response import Response
-from freehold.login import cookies, views
+from freehold.login import cookies, flow, views
 from freehold.login.answers import show
 from freehold.login.flow import Visit, visit
+from freehold.login.password_hints import hints_for
 from freehold.login.steps.sign_in import LONGEST_FIELD, identifiers_of
 
-REQUEST_PATH, TICKET_PATH = "/u/reset-password/request", "/u/reset-password"
-_REASONS: dict[State, str] = {"used": "used", "expired": "expired", "unknown": "generic"}
+TICKET_PATH = "/u/reset-password"
+_REFUSALS = {
+    "PasswordDictionaryError": "password-too-common",
+    "PasswordNoUserInfoError": "password-contains-user-information",
+    "PasswordHistoryError": "password-previously-used",
+}
 
 
 class Request:
@@ -29,7 +47,8 @@ class Request:
     async def show_page(http: HttpRequest) -> Response:
         """GET /u/reset-password/request."""
         here = await visit(http)
-        return await here.show(await _request_view(here, ""))
+        known = here.transaction.payload.get("identifier") or here.authorize.get("login_hint") or ""
+        return await here.show(await _request_view(here, str(known)))
 
     @staticmethod
     async def submit(http: HttpRequest) -> Response:
@@ -40,7 +59,8 @@ class Request:
         if not databases:
             raise Forbidden("No password can be set for this application.", code="unauthorized")
         if not identifier:
-            return await here.show(await _request_view(here, "", views.Problem("no-email", "email")))
+            field = "email" if identifiers_of(databases) == ("email",) else "username"
+            return await here.show(await _request_view(here, "", views.Problem(f"no-{field}", field)))
         async with here.store.transaction() as tx:
             for database in databases:
                 await http.services.mail.request_password_reset(
@@ -48,10 +68,10 @@ class Request:
                     ip=http.client_ip,
                 )  # fmt: skip
         view = views.ResetPasswordEmail(
-            form=here.page_form(REQUEST_PATH),
+            form=here.page_form(flow.RESET_REQUEST),
             email=identifier,
             by_username="@" not in identifier,
-            login_url=here.url("/u/login"),
+            login_url=here.url(flow.SIGN_IN),
         )
         return await here.show(view)
 
@@ -63,13 +83,13 @@ class Ticket:
     async def show_page(http: HttpRequest) -> Response:
         """GET /u/reset-password."""
         value = http.query.one("ticket") or ""
-        state, proof = await find_ticket(http.services.store, http.tenant, value, "password_change")
-        if state != "open" or proof is None:
+        state, proof, user, database = await _read(http, value)
+        if state != "open" or proof is None or user is None or database is None:
             return await _refused(http, state)
         holder = Response()
         secret = cookies.ensure_visit(http, holder)
-        response = await show(http, await _ticket_view(http, proof, value, secret))
-        response.headers += [header for header in holder.headers if header[0] == "set-cookie"]
+        response = await show(http, _ticket_view(proof, database, value, secret))
+        response.headers += holder.headers
         return response
 
     @staticmethod
@@ -77,77 +97,99 @@ class Ticket:
         """POST /u/reset-password."""
         form = await http.form()
         value = http.query.one("ticket") or ""
-        secret = cookies.visit_secret(http)
+        secret = cookies.visit_secret(http) or ""
         verify_form(http, transaction=secret, token=form.one("csrf_token"))
-        store, tenant = http.services.store, http.tenant
-        state, proof = await find_ticket(store, tenant, value, "password_change")
-        if state != "open" or proof is None:
+        state, proof, user, database = await _read(http, value)
+        if state != "open" or proof is None or user is None or database is None:
             return await _refused(http, state)
-        password, again = form.one("password-reset") or "", form.one("re-enter-password") or ""
-        if not password or password != again:
-            problem = views.Problem("no-password" if not password else "password-mismatch", "password-reset")
-            return await show(http, await _ticket_view(http, proof, value, str(secret), problem))
-        database = await _database(http, proof)
-        user = await find_profile(store, tenant, proof.user_id)
-        if database is None or user is None:
-            return await _refused(http, "unknown")
-        identity = str(proof.payload["identity"])
-        try:
-            prepared = await prepare_password(
-                store, tenant, http.services.passwords, database, password=password,
-                profile={"email": user.email or "", "username": user.username or "", "name": user.name or ""},
-                identity=identity,
-            )  # fmt: skip
-        except PasswordRefused as refusal:
-            problem = views.Problem("password-policy-not-conformant", "password-reset", refusal.text)
-            return await show(http, await _ticket_view(http, proof, value, str(secret), problem))
-        async with store.transaction() as tx:
-            if not await use_ticket(tx, tenant, value, "password_change"):
-                return await _refused(http, "used")
-            await set_password(tx, tenant, user_id=proof.user_id, identity=identity, password=prepared)
-            await tenant.events.record(
-                tx, tenant, "scp", user_id=proof.user_id, user_name=user.email, connection=database.name,
-                ip=http.client_ip, client_id=proof.payload.get("client_id"), user_agent=http.headers.get("user-agent"),
-            )  # fmt: skip
-            await http.services.mail.send_password_changed(tx, tenant, proof.user_id)
-        result = proof.payload.get("result_url")
-        return await show(http, views.ResetPasswordSuccess(continue_url=str(result) if result else ""))
+        password, again = form.get("password-reset"), form.get("re-enter-password")
+        problem = None
+        if not password:
+            problem = views.Problem("no-password-reset", "password-reset")
+        elif password != again:
+            problem = views.Problem("password-mismatch", "re-enter-password")
+        else:
+            problem = await _set(http, proof, user, database, value, password)
+        if problem is None:
+            result = proof.payload.get("result_url")
+            return await show(http, views.ResetPasswordSuccess(continue_url=str(result) if result else ""))
+        if problem == _USED:
+            return await _refused(http, "used")
+        return await show(http, _ticket_view(proof, database, value, secret, problem))
+
+
+_USED = views.Problem("auth0-users-used-ticket")
+
+
+async def _set(
+    http: HttpRequest, proof: Proof, user: Profile, database: Database, value: str, password: str
+) -> views.Problem | None:
+    """Use the ticket and set the password; the problem, if there is one."""
+    store, tenant, identity = http.services.store, http.tenant, str(proof.payload["identity"])
+    try:
+        prepared = await prepare_password(
+            store, tenant, http.services.passwords, database, password=password,
+            profile={"email": user.email or "", "username": user.username or "", "name": user.name or ""},
+            identity=identity,
+        )  # fmt: skip
+    except PasswordRefused as refusal:
+        return views.Problem(_REFUSALS.get(refusal.name, "password-policy-not-conformant"), "password-reset")
+    except (PasswordTooLong, PasswordNotUsable) as error:
+        return views.Problem("password-policy-not-conformant", "password-reset", error.message)
+    async with store.transaction() as tx:
+        if not await use_ticket(tx, tenant, value, "password_change"):
+            return _USED
+        await set_password(tx, tenant, user_id=user.user_id, identity=identity, password=prepared)
+        if proof.payload.get("mark_email_as_verified") and not user.email_verified:
+            await documents.update(tx, tenant, USERS, user.user_id, {"email_verified": True})
+        await tenant.events.record(
+            tx, tenant, "scp", user_id=user.user_id, user_name=user.email or user.username, connection=database.name,
+            connection_id=database.id, strategy="auth0", strategy_type="database", ip=http.client_ip,
+            client_id=proof.payload.get("client_id"), user_agent=http.headers.get("user-agent"), hostname=http.host,
+        )  # fmt: skip
+        await http.services.mail.send_password_changed(tx, tenant, user.user_id)
+    return None
+
+
+async def _read(http: HttpRequest, value: str) -> tuple[State, Proof | None, Profile | None, Database | None]:
+    """The ticket, its user and their database. It is over once the user has another address, or is blocked."""
+    store, tenant = http.services.store, http.tenant
+    state, proof = await find_ticket(store, tenant, value, "password_change")
+    if state != "open" or proof is None:
+        return state, proof, None, None
+    user = await find_profile(store, tenant, proof.user_id)
+    mailed_to: Any = proof.payload.get("email")
+    if user is None or user.blocked or (mailed_to is not None and mailed_to != user.email):
+        return "unknown", proof, None, None
+    for identity in user.identities:
+        if identity.id == proof.payload.get("identity"):
+            return state, proof, user, await find_database(store, tenant, identity.connection)
+    return "unknown", proof, user, None
 
 
 async def _request_view(here: Visit, value: str, *problems: views.Problem) -> views.ResetPasswordRequest:
     return views.ResetPasswordRequest(
-        form=here.page_form(REQUEST_PATH),
+        form=here.page_form(flow.RESET_REQUEST),
         identifiers=identifiers_of(await here.databases()),
         value=value,
         problems=problems,
-        login_url=here.url("/u/login"),
+        login_url=here.url(flow.SIGN_IN),
     )
 
 
-async def _ticket_view(
-    http: HttpRequest, proof: Proof, value: str, secret: str, *problems: views.Problem
+def _ticket_view(
+    proof: Proof, database: Database, value: str, secret: str, *problems: views.Problem
 ) -> views.ResetPassword:
-    database = await _database(http, proof)
-    policy = str(database.options.get("passwordPolicy") or "good") if database else "good"
+    action = f"{TICKET_PATH}?{urlencode({'ticket': value})}"
     return views.ResetPassword(
-        form=views.Form(
-            action=f"{TICKET_PATH}?{urlencode({'ticket': value})}", state="", csrf_token=form_token(secret)
-        ),
+        form=views.Form(action=action, state="", csrf_token=form_token(secret)),
         email=str(proof.payload.get("email") or ""),
-        password=views.PASSWORD_HINTS.get(policy, views.PASSWORD_HINTS["good"]),
+        password=hints_for(database),
         problems=problems,
     )
 
 
-async def _database(http: HttpRequest, proof: Proof) -> Database | None:
-    """The database of the identity that the ticket is for."""
-    user = await find_profile(http.services.store, http.tenant, proof.user_id)
-    for identity in user.identities if user else ():
-        if identity.id == proof.payload.get("identity"):
-            return await find_database(http.services.store, http.tenant, identity.connection)
-    return None
-
-
 async def _refused(http: HttpRequest, state: State) -> Response:
-    reason = _REASONS.get(state, "generic")
-    return await show(http, views.ResetPasswordError(reason=reason))  # type: ignore[arg-type]
+    if state in {"used", "expired"}:
+        return await show(http, views.ResetPasswordError(reason="used" if state == "used" else "expired"))
+    return await show(http, views.ResetPasswordError(reason="generic"))

@@ -1,67 +1,164 @@
-"""Identifier and password on one page.
+"""Signing in with identifier and password: on one page, or identifier first where the tenant wants it so.
 
 An unknown user, a user without a password and a wrong password look the same and take the same time; a blocked user is
 told so only after the right password.
 """
 
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from freehold.domain.sessions import Lifetimes, Session, create_session, end_session, find_session
+from freehold.domain.protection import Attempt, TooManyAttempts
+from freehold.domain.sessions import Session, create_session, end_session, find_session, reauthenticate
 from freehold.domain.tenants.settings import SETTINGS
-from freehold.domain.users import Database, SignIn, Verification, find_for_login, record_login, verify_password
+from freehold.domain.users import (
+    Database,
+    SignIn,
+    Verification,
+    attempt_subject,
+    find_for_login,
+    record_login,
+    verify_password,
+)
 from freehold.kernel.declare import documents
 from freehold.kernel.http.request import Request
-from freehold.kernel.http.response import Response
+from freehold.kernel.http.response import Response, redirect
 from freehold.kernel.store import Transaction
-from freehold.login import cookies, views
+from freehold.login import cookies, flow, views
+from freehold.login.devices import device_of
 from freehold.login.flow import Visit, visit
+from freehold.login.session_rules import session_rules
 
-WRONG = views.Problem("wrong-credentials")
 LONGEST_FIELD = 512
+Show = Callable[..., Awaitable[Response]]
+"""Shows the page again, with what was typed and a problem."""
 
 
-async def show_page(http: Request) -> Response:
-    """GET /u/login."""
-    here = await visit(http)
-    return await here.show(await _view(here, str(here.authorize.get("login_hint") or "")))
+class OnePage:
+    """Identifier and password together."""
+
+    @staticmethod
+    async def show_page(http: Request) -> Response:
+        """GET /u/login."""
+        here = await visit(http)
+        if await identifier_first(here):
+            return redirect(here.url(flow.IDENTIFIER))
+        return await _one_page(here, _hint(here))
+
+    @staticmethod
+    async def submit(http: Request) -> Response:
+        """POST /u/login."""
+        here = await visit(http)
+        identifier, password = _typed(here), here.field("password")
+        if not identifier:
+            return await _one_page(here, "", views.Problem("no-username", "username"))
+        if not password:
+            return await _one_page(here, identifier, views.Problem("no-password", "password"))
+        return await _check(here, identifier, password, _one_page)
 
 
-async def submit(http: Request) -> Response:
-    """POST /u/login."""
-    here = await visit(http)
-    identifier, password = here.field("username").strip()[:LONGEST_FIELD], here.field("password")
-    if not identifier or not password:
-        problem = views.Problem(
-            "no-username" if not identifier else "no-password", "username" if not identifier else "password"
-        )
-        return await here.show(await _view(here, identifier, problem))
-    database, found = await _find(here, identifier)
-    verification = await verify_password(here.store, here.tenant, http.services.passwords, found, password)
-    if found is None or database is None or not verification.ok:
-        await _refuse(here, identifier, database, found)
-        return await here.show(await _view(here, identifier, WRONG))
-    if found.user.blocked:
-        return await _blocked(here, database, found)
-    return await finish(here, database, found, verification)
+class IdentifierFirst:
+    """Who are you?"""
+
+    @staticmethod
+    async def show_page(http: Request) -> Response:
+        """GET /u/login/identifier."""
+        here = await visit(http)
+        return await _ask_identifier(here, str(here.transaction.payload.get("identifier") or _hint(here)))
+
+    @staticmethod
+    async def submit(http: Request) -> Response:
+        """POST /u/login/identifier: the next page is the same for everybody."""
+        here = await visit(http)
+        identifier = _typed(here)
+        if not identifier:
+            return await _ask_identifier(here, "", views.Problem("no-username", "username"))
+        async with here.store.transaction() as tx:
+            await here.save(tx, identifier=identifier)
+        return redirect(here.url(flow.PASSWORD))
 
 
-async def finish(here: Visit, database: Database, found: SignIn, verification: Verification | None) -> Response:
+class PasswordSecond:
+    """The password of the one who was named before."""
+
+    @staticmethod
+    async def show_page(http: Request) -> Response:
+        """GET /u/login/password."""
+        here = await visit(http)
+        identifier = here.transaction.payload.get("identifier")
+        return await _ask_password(here, identifier) if identifier else redirect(here.url(flow.IDENTIFIER))
+
+    @staticmethod
+    async def submit(http: Request) -> Response:
+        """POST /u/login/password."""
+        here = await visit(http)
+        identifier, password = here.transaction.payload.get("identifier"), here.field("password")
+        if not identifier:
+            return redirect(here.url(flow.IDENTIFIER))
+        if not password:
+            return await _ask_password(here, identifier, views.Problem("no-password", "password"))
+        return await _check(here, identifier, password, _ask_password)
+
+
+async def identifier_first(here: Visit) -> bool:
+    """Whether the tenant asks who somebody is before anything else."""
+    settings = await documents.cached_singleton(here.store, here.tenant, SETTINGS)
+    chosen = settings.universal_login or {}
+    return chosen.get("identifier_first") is True
+
+
+async def _check(here: Visit, identifier: str, password: str, show_again: Show) -> Response:
+    """Look at the password and go on, or show the page again."""
+    databases = await here.databases()
+    database, found = await _find(here, databases, identifier)
+    guard = here.http.services.login_guard.attempt(
+        here.store,
+        here.tenant,
+        connection=database.name if database else "",
+        subject=attempt_subject(found, identifier),
+        ip=here.http.client_ip,
+        enabled=database is None or database.is_guarded,
+    )
+    try:
+        async with guard as attempt:
+            verification = await verify_password(here.store, here.tenant, here.http.services.passwords, found, password)
+            if found is None or database is None or not verification.ok:
+                await _refuse(here, identifier, database, found, attempt)
+                return await show_again(here, identifier, views.Problem(_wrong(databases)))
+            if found.user.blocked:
+                return await _blocked(here, database, found, attempt)
+            return await finish(here, database, found, verification, attempt)
+    except TooManyAttempts as error:
+        response = await show_again(here, identifier, views.Problem("user-blocked"))
+        response.status = error.status
+        response.headers.append(("retry-after", str(error.retry_after_s)))
+        return response
+
+
+async def finish(
+    here: Visit, database: Database, found: SignIn, verification: Verification | None = None, attempt: Any = None
+) -> Response:
     """The user is who they say: begin a session under a new cookie and go on."""
-    lifetimes, persistent = await _lifetimes(here)
-    old = await find_session(here.store, here.tenant, cookies.session_cookie(here.http))
+    known = await find_session(here.store, here.tenant, cookies.session_cookie(here.http))
+    lifetimes, persistent = await session_rules(here.store, here.tenant)
+    terms: dict[str, Any] = {
+        "connection": database.name,
+        "client_id": here.client.client_id,
+        "device": device_of(here.http),
+        "lifetimes": lifetimes[persistent],
+        "persistent": persistent,
+    }
     async with here.store.transaction() as tx:
-        if old is not None:
-            await end_session(tx, here.tenant, old.id)
-        session, value = await create_session(
-            tx, here.tenant, user_id=found.user.user_id, connection=database.name, client_id=here.client.client_id,
-            device=here.device, lifetimes=lifetimes, persistent=persistent,
-        )  # fmt: skip
+        begun = None
+        if known is not None and known.user_id == found.user.user_id:
+            begun = await reauthenticate(tx, here.tenant, known, **terms)
+        elif known is not None:
+            await end_session(tx, here.tenant, known.id)
+        session, value = begun or await create_session(tx, here.tenant, user_id=found.user.user_id, **terms)
+        if attempt is not None:
+            await attempt.succeeded(tx)
         await record_login(tx, here.tenant, found, ip=here.http.client_ip, verification=verification)
-        await here.save(tx, session_id=session.id)
-        await event(
-            tx, here, "s", database=database, user_id=found.user.user_id, user_name=_name(found), session=session
-        )
+        await here.save(tx, session_id=session.id, signed_in=True)
+        await event(tx, here, "s", database=database, found=found, session=session)
     response = here.resume()
     cookies.set_session(response, session, value, now_ms=here.tenant.clock.now_ms())
     return response
@@ -73,8 +170,8 @@ async def event(
     type: str,  # noqa: A002
     *,
     database: Database | None = None,
-    user_id: str | None = None,
-    user_name: str | None = None,
+    found: SignIn | None = None,
+    identifier: str | None = None,
     description: str | None = None,
     session: Session | None = None,
 ) -> None:
@@ -93,51 +190,11 @@ async def event(
         ip=here.http.client_ip,
         user_agent=here.http.headers.get("user-agent"),
         hostname=here.http.host,
-        user_id=user_id,
-        user_name=user_name,
+        user_id=found.user.user_id if found else None,
+        user_name=name_of(found) if found else identifier,
         scope=here.authorize.get("scope"),
         audience=here.authorize.get("audience"),
         details={"session_id": session.id} if session else None,
-    )
-
-
-async def _find(here: Visit, identifier: str) -> tuple[Database | None, SignIn | None]:
-    first: Database | None = None
-    for database in await here.databases():
-        first = first or database
-        found = await find_for_login(here.store, here.tenant, database, identifier)
-        if found is not None:
-            return database, found
-    return first, None
-
-
-async def _refuse(here: Visit, identifier: str, database: Database | None, found: SignIn | None) -> None:
-    async with here.store.transaction() as tx:
-        await event(
-            tx, here, "fp" if found else "fu", database=database, user_id=found.user.user_id if found else None,
-            user_name=identifier, description="Wrong email or password.",
-        )  # fmt: skip
-
-
-async def _blocked(here: Visit, database: Database, found: SignIn) -> Response:
-    async with here.store.transaction() as tx:
-        await event(
-            tx, here, "f", database=database, user_id=found.user.user_id, user_name=_name(found),
-            description="user is blocked",
-        )  # fmt: skip
-        await here.save(tx, error={"code": "unauthorized", "description": "user is blocked"})
-    return here.resume()
-
-
-async def _view(here: Visit, value: str, problem: views.Problem | None = None) -> views.Login:
-    databases = await here.databases()
-    return views.Login(
-        form=here.page_form("/u/login"),
-        identifiers=identifiers_of(databases),
-        value=value,
-        problems=(problem,) if problem else (),
-        signup_url=here.url("/u/signup") if any(allows_sign_up(database) for database in databases) else "",
-        reset_url=here.url("/u/reset-password/request") if databases else "",
     )
 
 
@@ -151,21 +208,96 @@ def identifiers_of(databases: list[Database]) -> tuple[views.Identifier, ...]:
     return tuple(dict.fromkeys(found)) or ("email",)
 
 
-def allows_sign_up(database: Database) -> bool:
-    """Whether strangers may make an account."""
-    return database.options.get("disable_signup") is not True
-
-
-def _name(found: SignIn) -> str:
+def name_of(found: SignIn) -> str:
+    """What the log calls the user."""
     return found.user.email or found.user.username or found.user.user_id
 
 
-async def _lifetimes(here: Visit) -> tuple[Lifetimes, bool]:
-    settings: Any = await documents.cached_singleton(here.store, here.tenant, SETTINGS)
-    idle, absolute = settings.idle_session_lifetime, settings.session_lifetime
-    mode = getattr(settings.session_cookie, "mode", "persistent")
-    lifetimes = Lifetimes(
-        idle=timedelta(hours=idle if isinstance(idle, int | float) else 72),
-        absolute=timedelta(hours=absolute if isinstance(absolute, int | float) else 168),
+async def _find(here: Visit, databases: list[Database], identifier: str) -> tuple[Database | None, SignIn | None]:
+    for database in databases:
+        found = await find_for_login(here.store, here.tenant, database, identifier)
+        if found is not None:
+            return database, found
+    return (databases[0] if databases else None), None
+
+
+async def _refuse(
+    here: Visit, identifier: str, database: Database | None, found: SignIn | None, attempt: Attempt
+) -> None:
+    async with here.store.transaction() as tx:
+        await event(
+            tx, here, "fp" if found else "fu", database=database, found=found, identifier=identifier,
+            description="Wrong email or password.",
+        )  # fmt: skip
+        if await attempt.failed(tx):
+            await event(
+                tx, here, "limit_wc", database=database, found=found, identifier=identifier,
+                description="Blocked account: too many failed sign-ins",
+            )  # fmt: skip
+            if found is not None and database is not None:
+                await here.http.services.mail.send_blocked_account(
+                    tx, here.tenant, found.user.user_id, connection=database.name, subject=attempt.subject,
+                    ip=here.http.client_ip,
+                )  # fmt: skip
+
+
+async def _blocked(here: Visit, database: Database, found: SignIn, attempt: Attempt) -> Response:
+    async with here.store.transaction() as tx:
+        await attempt.succeeded(tx)
+        await event(tx, here, "f", database=database, found=found, description="user is blocked")
+        await here.save(tx, error={"code": "unauthorized", "description": "user is blocked"}, error_recorded=True)
+    return here.resume()
+
+
+async def _one_page(here: Visit, value: str, problem: views.Problem | None = None) -> Response:
+    databases = await here.databases()
+    view = views.Login(
+        form=here.page_form(flow.SIGN_IN),
+        identifiers=identifiers_of(databases),
+        value=value,
+        problems=(problem,) if problem else (),
+        signup_url=_sign_up_url(here, databases),
+        reset_url=here.url(flow.RESET_REQUEST) if databases else "",
     )
-    return lifetimes, mode != "non-persistent"
+    return await here.show(view)
+
+
+async def _ask_identifier(here: Visit, value: str, problem: views.Problem | None = None) -> Response:
+    databases = await here.databases()
+    view = views.LoginId(
+        form=here.page_form(flow.IDENTIFIER),
+        identifiers=identifiers_of(databases),
+        value=value,
+        problems=(problem,) if problem else (),
+        signup_url=_sign_up_url(here, databases),
+    )
+    return await here.show(view)
+
+
+async def _ask_password(here: Visit, value: str, problem: views.Problem | None = None) -> Response:
+    databases = await here.databases()
+    view = views.LoginPassword(
+        form=here.page_form(flow.PASSWORD),
+        value=value,
+        edit_url=here.url(flow.IDENTIFIER),
+        problems=(problem,) if problem else (),
+        reset_url=here.url(flow.RESET_REQUEST) if databases else "",
+    )
+    return await here.show(view)
+
+
+def _sign_up_url(here: Visit, databases: list[Database]) -> str:
+    return here.url(flow.SIGN_UP) if any(database.allows_sign_up for database in databases) else ""
+
+
+def _wrong(databases: list[Database]) -> str:
+    """The text that names what may be wrong, by what users may type here."""
+    return f"wrong-{'-'.join(sorted(identifiers_of(databases)))}-credentials"
+
+
+def _typed(here: Visit) -> str:
+    return here.field("username").strip()[:LONGEST_FIELD]
+
+
+def _hint(here: Visit) -> str:
+    return str(here.authorize.get("login_hint") or "")

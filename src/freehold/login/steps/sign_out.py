@@ -7,19 +7,26 @@ from freehold.kernel.http.csrf import form_token, verify_form
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response
 from freehold.login import cookies, views
-from freehold.login.answers import show_plainly
+from freehold.login.answers import show
+
+_OF_THE_FORM = {"csrf_token", "action"}
 
 
-def ask_logout(request: Request, *, params: dict[str, str], user_name: str) -> Response:
+async def ask_logout(request: Request, *, params: dict[str, str], user_name: str) -> Response:
     """The page that asks; its form repeats the request with the answer."""
     holder = Response()
     secret = cookies.ensure_visit(request, holder)
-    kept = {name: value for name, value in params.items() if name not in {"csrf_token", "action", "state_form"}}
+    kept = {name: value for name, value in params.items() if name not in _OF_THE_FORM}
     form = views.Form(
         action=f"/oidc/logout?{urlencode(kept)}", state=kept.get("state", ""), csrf_token=form_token(secret)
     )
-    response = show_plainly(request, views.Logout(form=form, user_name=user_name))
-    response.headers += [header for header in holder.headers if header[0] == "set-cookie"]
+    response = await show(
+        request,
+        views.Logout(form=form, user_name=user_name),
+        redirect_uri=kept.get("post_logout_redirect_uri", ""),
+        ui_locales=kept.get("ui_locales"),
+    )
+    response.headers += holder.headers
     return response
 
 
@@ -32,16 +39,16 @@ async def confirmed_logout(request: Request) -> bool | None:
     if action is None:
         return None
     if action not in {"accept", "deny"}:
-        raise BadRequest("The form was not understood.")
+        raise BadRequest("The form was not understood.", code="invalid_request")
     verify_form(request, transaction=cookies.visit_secret(request), token=form.one("csrf_token"))
     return action == "accept"
 
 
-def logged_out(request: Request) -> Response:
+async def logged_out(request: Request) -> Response:
     """The page after a session ended without a way back."""
-    return show_plainly(request, views.LoggedOut())
+    return await show(request, views.LoggedOut())
 
 
-def stayed(request: Request) -> Response:
+async def stayed(request: Request) -> Response:
     """The page after somebody chose to stay signed in."""
-    return show_plainly(request, views.LogoutAborted())
+    return await show(request, views.LogoutAborted())

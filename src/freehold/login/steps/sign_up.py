@@ -4,6 +4,7 @@ That an address is taken is told here, because whoever owns it would otherwise w
 switch sign-up off. The mail to verify the address is sent behind the answer.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from freehold.domain.users import (
@@ -14,85 +15,131 @@ from freehold.domain.users import (
     prepare_password,
     sign_up,
 )
+from freehold.kernel.crypto.passwords import PasswordNotUsable, PasswordTooLong
 from freehold.kernel.declare.validation import InvalidBody
-from freehold.kernel.errors import Conflict, Forbidden
+from freehold.kernel.errors import BadRequest, Conflict, Forbidden
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response
-from freehold.login import views
+from freehold.login import flow, views
 from freehold.login.flow import Visit, visit
-from freehold.login.steps.sign_in import LONGEST_FIELD, allows_sign_up, finish
+from freehold.login.password_hints import hints_for
+from freehold.login.steps.sign_in import LONGEST_FIELD, event, finish
 
-_FIELDS: dict[views.Identifier, str] = {"email": "email", "username": "username", "phone": "phone_number"}
+_FIELDS: Mapping[str, views.Identifier] = {"email": "email", "username": "username", "phone_number": "phone"}
+_MEMBERS = {field: member for member, field in _FIELDS.items()}
 
 
 async def show_page(http: Request) -> Response:
     """GET /u/signup."""
     here = await visit(http)
-    return await here.show(_view(here, await _database(here), {}))
+    database = await _database(here)
+    hint = str(here.authorize.get("login_hint") or "")
+    return await here.show(_view(here, database, {"email": hint} if "@" in hint else {}))
 
 
 async def submit(http: Request) -> Response:
     """POST /u/signup."""
     here = await visit(http)
     database = await _database(here)
-    required = _required(database)
-    values = {name: here.field(name).strip()[:LONGEST_FIELD] for name in required}
+    required, optional = _fields(database)
+    typed = {name: here.field(name).strip()[:LONGEST_FIELD] for name in (*required, *optional)}
     password = here.field("password")
-    problems = [views.Problem(f"no-{name}", name) for name in required if not values[name]]
+    problems = [views.Problem(f"no-{_MEMBERS[name]}", name) for name in required if not typed[name]]
+    if not any(typed.values()) and not problems:
+        problems.append(views.Problem("no-identifier"))
     if not password:
         problems.append(views.Problem("no-password", "password"))
     if problems:
-        return await here.show(_view(here, database, values, *problems))
-    given: dict[str, Any] = {_FIELDS[name]: value for name, value in values.items()}
+        return await here.show(_view(here, database, typed, *problems))
+    given = {_MEMBERS[name]: value for name, value in typed.items() if value}
     try:
-        prepared = await prepare_password(
-            here.store, here.tenant, http.services.passwords, database, password=password, profile=given
-        )
-        async with here.store.transaction() as tx:
-            record = await sign_up(
-                tx, here.tenant, database, given, password=prepared, client_id=here.client.client_id,
-                ip=http.client_ip, user_agent=http.headers.get("user-agent", ""),
-            )  # fmt: skip
-            if "email" in given:
-                await http.services.mail.send_verification_email(
-                    tx, here.tenant, record.id, client_id=here.client.client_id
-                )
+        return await _make(here, database, given, password)
     except PasswordRefused as refusal:
-        return await here.show(
-            _view(here, database, values, views.Problem("password-policy-not-conformant", "password", refusal.text))
-        )
-    except InvalidBody:
-        field = next((name for name in required if name != "username"), required[0])
-        return await here.show(_view(here, database, values, views.Problem(f"invalid-{field}-format", field)))
+        problem = views.Problem(_REFUSALS.get(refusal.name, "password-policy-not-conformant"), "password")
+    except (PasswordTooLong, PasswordNotUsable) as error:
+        problem = views.Problem("password-policy-not-conformant", "password", error.message)
+    except InvalidBody as error:
+        problem = _malformed(error, given)
+    except BadRequest as error:
+        problem = _unfit(error, database, given)
     except Conflict:
-        return await here.show(_view(here, database, values, views.Problem("user-already-exists")))
+        problem = views.Problem("email-in-use" if "email" in given else "username-taken")
+    async with here.store.transaction() as tx:
+        await event(tx, here, "fs", database=database, identifier=next(iter(given.values())), description=problem.code)
+    return await here.show(_view(here, database, typed, problem))
+
+
+async def _make(here: Visit, database: Database, given: Mapping[str, Any], password: str) -> Response:
+    http = here.http
+    prepared = await prepare_password(
+        here.store, here.tenant, http.services.passwords, database, password=password, profile=given
+    )
+    async with here.store.transaction() as tx:
+        record = await sign_up(
+            tx, here.tenant, database, given, password=prepared, client_id=here.client.client_id,
+            ip=http.client_ip, user_agent=http.headers.get("user-agent", ""),
+        )  # fmt: skip
+        if "email" in given:
+            await http.services.mail.send_verification_email(
+                tx, here.tenant, record.id, client_id=here.client.client_id
+            )
     found = await find_for_login(here.store, here.tenant, database, str(next(iter(given.values()))))
-    assert isinstance(found, SignIn)
-    return await finish(here, database, found, None)
+    assert isinstance(found, SignIn)  # made a moment ago
+    return await finish(here, database, found)
+
+
+_REFUSALS = {
+    "PasswordDictionaryError": "password-too-common",
+    "PasswordNoUserInfoError": "password-contains-user-information",
+    "PasswordHistoryError": "password-previously-used",
+}
+
+
+def _malformed(error: InvalidBody, given: Mapping[str, Any]) -> views.Problem:
+    """The identifier that has not the form of its kind."""
+    for member, code in (
+        ("email", "invalid-email-format"),
+        ("phone_number", "invalid-phone-format"),
+        ("username", "invalid-username"),
+    ):
+        if member in given and f"property {member}" in error.message:
+            return views.Problem(code, _FIELDS[member])
+    return views.Problem("unknown-problem")
+
+
+def _unfit(error: BadRequest, database: Database, given: Mapping[str, Any]) -> views.Problem:
+    """The user name that is too long or too short, mostly."""
+    least, most = database.username_bounds
+    length = len(str(given.get("username", "")))
+    if "username" in given and length < least:
+        return views.Problem("invalid-username-min-length", "username", variables={"min": str(least)})
+    if "username" in given and length > most:
+        return views.Problem("invalid-username-max-length", "username", variables={"max": str(most)})
+    return views.Problem("unknown-problem")
 
 
 async def _database(here: Visit) -> Database:
     for database in await here.databases():
-        if allows_sign_up(database):
+        if database.allows_sign_up:
             return database
     raise Forbidden("Sign-up is switched off for this application.", code="unauthorized")
 
 
-def _required(database: Database) -> tuple[views.Identifier, ...]:
-    found: list[views.Identifier] = []
-    found += ["email"] if database.takes_email else []
-    found += ["phone"] if database.takes_phone_number else []
-    found += ["username"] if database.takes_username else []
-    return tuple(found)
+def _fields(database: Database) -> tuple[tuple[views.Identifier, ...], tuple[views.Identifier, ...]]:
+    """The inputs that must and may be filled in; where anything would do, the first must."""
+    required = tuple(_FIELDS[name] for name in database.required_identifiers)
+    optional = tuple(_FIELDS[name] for name in database.optional_identifiers)
+    return (required, optional) if required else (optional[:1], optional[1:])
 
 
-def _view(here: Visit, database: Database, values: dict[Any, str], *problems: views.Problem) -> views.SignUp:
-    policy = str(database.options.get("passwordPolicy") or "good")
+def _view(here: Visit, database: Database, values: Mapping[Any, str], *problems: views.Problem) -> views.SignUp:
+    required, optional = _fields(database)
     return views.SignUp(
-        form=here.page_form("/u/signup"),
-        required=_required(database),
+        form=here.page_form(flow.SIGN_UP),
+        required=required,
+        optional=optional,
         values=values,
-        password=views.PASSWORD_HINTS.get(policy, views.PASSWORD_HINTS["good"]),
+        password=hints_for(database),
         problems=problems,
-        login_url=here.url("/u/login"),
+        login_url=here.url(flow.SIGN_IN),
     )

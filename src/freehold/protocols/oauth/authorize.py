@@ -6,17 +6,17 @@ only then codes and tokens are made. What was true when the user came is checked
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from freehold import login
-from freehold.domain.access import CONSENTS, RESOURCE_SERVERS, ResourceServer
+from freehold.domain.access import ResourceServer, consented_scopes
 from freehold.domain.applications import CLIENTS, Client
 from freehold.domain.sessions import (
-    Device,
-    Lifetimes,
+    LoginTransaction,
     Session,
     find_login,
     find_session,
@@ -25,61 +25,78 @@ from freehold.domain.sessions import (
     touch_session,
 )
 from freehold.domain.tenants.settings import SETTINGS
-from freehold.domain.users import Profile, find_profile
+from freehold.domain.users import Profile, find_profile, record_return
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.http.parameters import Parameters
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response
-from freehold.kernel.store import Store
-from freehold.protocols.oauth.authorize_request import Authorize, AuthorizeError, PageError, read_authorize
+from freehold.kernel.store import Store, Transaction
+from freehold.protocols.oauth.access_tokens import sign_user_access_token
+from freehold.protocols.oauth.audiences import (
+    OPENID_SCOPES,
+    NotGranted,
+    default_audience,
+    find_api,
+    granted_scopes,
+    scopes_for_users,
+)
+from freehold.protocols.oauth.authorize_request import Authorize, AuthorizeError, PageError, read_rest, read_target
+from freehold.protocols.oauth.errors import OAuthError
+from freehold.protocols.oauth.id_tokens import read_hint, sign_id_token
 from freehold.protocols.oauth.redirect_uris import is_localhost
 from freehold.protocols.oauth.responses import respond, respond_error
-from freehold.protocols.oauth.tokens import OPENID_SCOPES, granted_scopes, sign_id_token, sign_user_access_token
+from freehold.protocols.oauth.user_tokens import may_still_sign_in
+
+OVER = "This sign-in is over. Go back to the application and sign in again."
 
 
-class Arrival(msgspec.Struct, kw_only=True):
+@dataclass(slots=True, kw_only=True)
+class Arrival:
     """Everything a decision needs: the request, its client, the API asked for, and who is signed in."""
 
-    http: Any
+    http: Request
     request: Authorize
-    client: Any
-    api: Any = None
-    session: Any = None
-    user: Any = None
-    fresh: bool = False
-    """The user has just come through the login pages."""
+    client: Client
+    api: ResourceServer | None
+    allowed: frozenset[str]
+    """The scopes of the API that the client may ask for."""
+    session: Session | None
+    user: Profile | None
+    transaction: LoginTransaction | None = None
+    """The sign-in that the user has just come through, when there was one."""
 
     @property
     def store(self) -> Store:
+        """The store."""
         store: Store = self.http.services.store
         return store
 
     @property
     def tenant(self) -> TenantScope:
+        """The tenant."""
         tenant: TenantScope = self.http.tenant
         return tenant
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the user must not see a page."""
+        return "none" in self.request.prompts
 
 
 async def authorize(http: Request) -> Response:
     """GET and POST /authorize."""
     store, tenant = http.services.store, http.tenant
     params: Parameters = http.query if http.method == "GET" else await http.form()
-    client: Client | None = None
+    request, client = await read_target(params, store=store, tenant=tenant)
     try:
-        request, client = await read_authorize(params, store=store, tenant=tenant)
-        api = await _api(store, tenant, request)
-        session = await find_session(store, tenant, login.session_cookie(http))
-        user = await find_profile(store, tenant, session.user_id) if session else None
-        arrival = Arrival(http=http, request=request, client=client, api=api, session=session, user=user)
-        return await _decide(arrival)
-    except AuthorizeError as error:
-        if client is None:
-            client = await documents.cached(store, tenant, CLIENTS, error.request.client_id)
-        if client is None:
-            raise PageError("Unknown client") from None
-        if error.code in {"login_required", "consent_required", "interaction_required"}:
-            await _record(http, "fsa", client, description=error.message)
-        return respond_error(http, error, client)
+        read_rest(params, request, client)
+        await _choose_audience(params, request, store=store, tenant=tenant)
+        return await _decide(await _arrive(http, request, client))
+    except OAuthError as error:
+        if "none" in request.prompts:
+            async with store.transaction() as tx:
+                await _record(tx, http, client, "fsa", description=error.message, scope=request.scope)
+        return _refuse(http, request, error)
 
 
 async def resume(http: Request) -> Response:
@@ -87,159 +104,200 @@ async def resume(http: Request) -> Response:
     store, tenant = http.services.store, http.tenant
     transaction = await find_login(store, tenant, http.query.one("state"))
     if transaction is None or not login.is_bound_to(http, transaction):
-        raise PageError("This sign-in is over. Go back to the application and sign in again.")
+        raise PageError(OVER)
     request = msgspec.convert(transaction.payload["authorize"], Authorize)
     client = await documents.cached(store, tenant, CLIENTS, request.client_id)
     if client is None:
-        raise PageError("Unknown client")
+        raise PageError(OVER)
     try:
         denied = transaction.payload.get("error")
         if denied:
-            raise AuthorizeError(request, str(denied["code"]), str(denied["description"]))
-        session = await find_session(store, tenant, login.session_cookie(http))
-        if session is None or session.id != transaction.payload.get("session_id"):
-            return login.begin(http, transaction)
-        user = await find_profile(store, tenant, session.user_id)
-        api = await _api(store, tenant, request)
-        arrival = Arrival(http=http, request=request, client=client, api=api, session=session, user=user, fresh=True)
-        if await _needs_consent(arrival) and not transaction.payload.get("consented"):
-            return login.ask_consent(http, transaction)
+            raise AuthorizeError(str(denied["code"]), str(denied["description"]))
+        arrival = await _arrive(http, request, client, transaction)
+        if arrival.session is None or arrival.session.id != transaction.payload.get("session_id"):
+            return login.begin(http)
+        if await _asks_consent(arrival):
+            return login.ask_consent(http)
+        return await _issue(arrival)
+    except OAuthError as error:
         async with store.transaction() as tx:
             if not await finish_login(tx, tenant, transaction):
-                raise PageError("This sign-in is over. Go back to the application and sign in again.")
-        return await _issue(arrival)
-    except AuthorizeError as error:
-        return respond_error(http, error, client)
+                raise PageError(OVER) from None
+            if not transaction.payload.get("error_recorded"):
+                await _record(tx, http, client, "f", description=error.message, scope=request.scope)
+        return _refuse(http, request, error)
+
+
+async def _arrive(
+    http: Request, request: Authorize, client: Client, transaction: LoginTransaction | None = None
+) -> Arrival:
+    """Look up what the decision needs. Raises AccessDenied for an API that the client cannot have tokens of."""
+    store, tenant = http.services.store, http.tenant
+    api = await find_api(store, tenant, request.audience)
+    allowed = await scopes_for_users(store, tenant, client, api) if api is not None else frozenset[str]()
+    session = await find_session(store, tenant, login.session_cookie(http))
+    user = await find_profile(store, tenant, session.user_id) if session else None
+    return Arrival(
+        http=http, request=request, client=client, api=api, allowed=allowed, session=session, user=user,
+        transaction=transaction,
+    )  # fmt: skip
+
+
+async def _choose_audience(params: Parameters, request: Authorize, *, store: Store, tenant: TenantScope) -> None:
+    """The API asked for, or the tenant's default; `resource` (RFC 8707) where the tenant reads it as `audience`."""
+    if request.audience is None and params.get("resource"):
+        settings = await documents.cached_singleton(store, tenant, SETTINGS)
+        if settings.resource_parameter_profile == "compatibility":
+            request.audience = params.get("resource")
+    if request.audience is None:
+        request.audience = await default_audience(store, tenant)
 
 
 async def _decide(arrival: Arrival) -> Response:
     """Answer from the session, or send the user to the login pages; with prompt=none only the first is possible."""
-    request, session, user = arrival.request, arrival.session, arrival.user
-    prompts = frozenset((request.prompt or "").split())
-    signed_in = session is not None and user is not None and not user.blocked
-    if signed_in and _is_stale(arrival.tenant, request, session):
-        signed_in = False
-    if signed_in and request.connection and session.connection != request.connection:
-        signed_in = False
-    if "none" in prompts:
+    request = arrival.request
+    signed_in = await _is_signed_in(arrival)
+    if arrival.is_silent:
+        if arrival.user is not None and arrival.user.blocked:
+            raise AuthorizeError("unauthorized", "user is blocked")
         if not signed_in:
-            raise AuthorizeError(request, "login_required", "Login required")
-        if await _needs_consent(arrival):
-            raise AuthorizeError(request, "consent_required", "Consent required")
-        await _touch(arrival)
-        return await _issue(arrival, silent=True)
-    if not signed_in or prompts & {"login", "select_account"} or request.screen_hint in {"signup", "reset-password"}:
-        return await login.start(arrival.http, request=msgspec.to_builtins(request), client=arrival.client)
-    if "consent" in prompts or await _needs_consent(arrival):
-        return await login.start(
-            arrival.http, request=msgspec.to_builtins(request), client=arrival.client, session=session
-        )
-    await _touch(arrival)
+            raise AuthorizeError("login_required", "Login required")
+        if await _asks_consent(arrival):
+            raise AuthorizeError("consent_required", "Consent required")
+        return await _issue(arrival)
+    if not signed_in or request.prompts & {"login", "select_account"}:
+        return await login.start(arrival.http, request=msgspec.to_builtins(request))
+    if await _asks_consent(arrival):
+        return await login.start(arrival.http, request=msgspec.to_builtins(request), session=arrival.session)
     return await _issue(arrival)
 
 
-def _is_stale(tenant: TenantScope, request: Authorize, session: Session) -> bool:
-    """Whether the user authenticated longer ago than max_age allows."""
-    if request.max_age is None:
+async def _is_signed_in(arrival: Arrival) -> bool:
+    """Whether the browser's session counts for this request and this client."""
+    request, session, user = arrival.request, arrival.session, arrival.user
+    if session is None or user is None or user.blocked:
         return False
-    return tenant.clock.now_ms() // 1000 - session.auth_time > request.max_age
-
-
-async def _api(store: Store, tenant: TenantScope, request: Authorize) -> ResourceServer | None:
-    """The API asked for, or the tenant's default. Raises AuthorizeError for one that does not exist."""
-    audience = request.audience
-    if audience is None:
-        settings = await documents.cached_singleton(store, tenant, SETTINGS)
-        audience = settings.default_audience if isinstance(settings.default_audience, str) else None
-    if not audience or audience == f"{tenant.issuer}userinfo":
-        return None
-    api = await documents.cached_by(store, tenant, RESOURCE_SERVERS, identifier=audience)
-    if api is None:
-        raise AuthorizeError(request, "access_denied", f"Service not found: {audience[:200]}")
-    request.audience = audience
-    return api
-
-
-async def _needs_consent(arrival: Arrival) -> bool:
-    """First-party clients need none, except for an API that asks for it, and where the callback is the user's own
-    machine, because there any program can pose as the client."""
-    request, client, api = arrival.request, arrival.client, arrival.api
-    if client.is_first_party:
-        if api is None:
+    if request.max_age is not None and arrival.tenant.clock.now_ms() // 1000 - session.auth_time > request.max_age:
+        return False
+    if request.connection is not None and session.connection != request.connection:
+        return False
+    if not await may_still_sign_in(arrival.store, arrival.tenant, arrival.client, session.connection):
+        return False
+    if request.id_token_hint is not None:
+        hint = await read_hint(arrival.store, arrival.tenant, request.id_token_hint)
+        if hint is not None and hint[0].get("sub") != user.user_id:
             return False
-        if api.skip_consent_for_verifiable_first_party_clients is True and not is_localhost(request.redirect_uri):
-            return False
-        if not [scope for scope in request.scopes if scope not in OPENID_SCOPES]:
-            return False
-    if arrival.user is None:
-        return True
-    given = await documents.select(arrival.store, arrival.tenant, CONSENTS, user_id=arrival.user.user_id)
-    audience = request.audience or ""
-    for record in given:
-        consent = record.document
-        if consent.get("clientID") == client.client_id and (consent.get("audience") or "") == audience:
-            return not set(request.scopes) <= set(consent.get("scope", ()))
     return True
 
 
-async def _touch(arrival: Arrival) -> None:
-    await touch_session(
+async def _asks_consent(arrival: Arrival) -> bool:
+    """Whether the user has yet to be asked."""
+    if arrival.transaction is not None and arrival.transaction.payload.get("consented"):
+        return False
+    if "consent" in arrival.request.prompts:
+        return True
+    if not await _needs_consent(arrival):
+        return False
+    user = arrival.user
+    if user is None:
+        return True
+    given = await consented_scopes(
         arrival.store,
         arrival.tenant,
-        arrival.session,
+        user_id=user.user_id,
         client_id=arrival.client.client_id,
-        device=device_of(arrival.http),
-        lifetimes=await session_lifetimes(arrival.store, arrival.tenant),
+        audience=arrival.request.audience or "",
     )
+    return given is None or not given >= set(arrival.request.scopes)
 
 
-async def _issue(arrival: Arrival, *, silent: bool = False) -> Response:
+async def _needs_consent(arrival: Arrival) -> bool:
+    """Whether tokens rest on the user's consent.
+
+    First-party clients need none, except for an API that asks for it, and where the callback is the user's own
+    machine, because there any program can pose as the client.
+    """
+    request, client, api = arrival.request, arrival.client, arrival.api
+    if not client.is_first_party:
+        return True
+    if api is None or not [scope for scope in request.scopes if scope not in OPENID_SCOPES]:
+        return False
+    if not api.skip_consent_for_verifiable_first_party_clients:
+        return True
+    if not is_localhost(request.redirect_uri):
+        return False
+    settings = await documents.cached_singleton(arrival.store, arrival.tenant, SETTINGS)
+    trusted = (
+        client.skip_non_verifiable_callback_uri_confirmation_prompt,
+        settings.skip_non_verifiable_callback_uri_confirmation_prompt,
+    )
+    return next((choice for choice in trusted if choice is not UNSET and choice is not None), False) is not True
+
+
+async def _issue(arrival: Arrival) -> Response:
     """Make what the response types ask for and deliver it."""
-    http, request, client, session = arrival.http, arrival.request, arrival.client, arrival.session
-    store, tenant, user = arrival.store, arrival.tenant, arrival.user
-    if user is None or user.blocked:
-        raise AuthorizeError(request, "unauthorized", "user is blocked")
-    scopes, permissions = await granted_scopes(store, tenant, arrival.api, user_id=user.user_id, asked=request.scopes)
+    request, client, session, user = arrival.request, arrival.client, arrival.session, arrival.user
+    store, tenant = arrival.store, arrival.tenant
+    if session is None or user is None or user.blocked:
+        raise AuthorizeError("unauthorized", "user is blocked")
+    if not await may_still_sign_in(store, tenant, client, session.connection):
+        raise AuthorizeError("access_denied", "The connection is not enabled for this application.")
+    scopes, permissions = await granted_scopes(
+        store, tenant, arrival.api, allowed=arrival.allowed, user_id=user.user_id, asked=request.scopes
+    )
+    payload = await _code_payload(arrival, session, scopes)
     members: dict[str, Any] = {}
-    if "code" in request.wants:
-        async with store.transaction() as tx:
+    async with store.transaction() as tx:
+        if arrival.transaction is not None and not await finish_login(tx, tenant, arrival.transaction):
+            raise PageError(OVER)
+        if "code" in request.wants:
             members["code"] = await issue_code(
-                tx,
-                tenant,
-                client_id=client.client_id,
-                user_id=user.user_id,
-                payload=_code_payload(arrival, scopes),
+                tx, tenant, client_id=client.client_id, user_id=user.user_id, payload=payload
             )
-            if silent:
-                await _record_in(tx, http, "ssa", client, user=user)
-    elif silent:
-        await _record(http, "ssa", client, user=user)
+        await _note_visit(tx, arrival, session, user)
+    front = [scope for scope in scopes if scope != "offline_access"]
     if "token" in request.wants:
-        token, lifetime_s = await sign_user_access_token(
-            store, tenant, client, arrival.api, user_id=user.user_id,
-            scopes=[scope for scope in scopes if scope != "offline_access"], permissions=permissions, web=True,
+        members["access_token"], members["expires_in"] = await sign_user_access_token(
+            store, tenant, client, arrival.api, user_id=user.user_id, scopes=front, permissions=permissions,
+            in_browser=arrival.api is not None or "code" not in request.wants,
         )  # fmt: skip
-        members["access_token"] = token
-        members["scope"] = " ".join(scope for scope in scopes if scope != "offline_access")
-        members["expires_in"] = lifetime_s
-        members["token_type"] = "Bearer"  # noqa: S105
+        members["scope"] = " ".join(front) or None
+        members["token_type"] = "Bearer"  # noqa: S105 - not a secret
     if "id_token" in request.wants:
         members["id_token"] = await sign_id_token(
             store, tenant, client, user, scopes=scopes, nonce=request.nonce, sid=session.id,
             auth_time=session.auth_time if request.max_age is not None else None, amr=amr_of(session),
             access_token=members.get("access_token"), code=members.get("code"),
         )  # fmt: skip
-    return respond(http, request, client, members)
+    return respond(arrival.http, request, members)
 
 
-def _code_payload(arrival: Arrival, scopes: Sequence[str]) -> dict[str, Any]:
-    request, session = arrival.request, arrival.session
+async def _note_visit(tx: Transaction, arrival: Arrival, session: Session, user: Profile) -> None:
+    """Write down that a session was used. Who has just come through the login pages is in the log already."""
+    device = login.device_of(arrival.http)
+    lifetimes, _ = await login.session_rules(arrival.store, arrival.tenant)
+    await touch_session(
+        tx, arrival.tenant, session, client_id=arrival.client.client_id, device=device,
+        lifetimes=lifetimes[session.persistent],
+    )  # fmt: skip
+    if arrival.transaction is not None and arrival.transaction.payload.get("signed_in"):
+        return
+    await record_return(tx, arrival.tenant, user.user_id, ip=device.ip)
+    await _record(
+        tx, arrival.http, arrival.client, "ssa" if arrival.is_silent else "s", scope=arrival.request.scope,
+        user_id=user.user_id, user_name=user.email or user.username or user.user_id, connection=session.connection,
+        details={"session_id": session.id},
+    )  # fmt: skip
+
+
+async def _code_payload(arrival: Arrival, session: Session, scopes: Sequence[str]) -> dict[str, Any]:
+    request = arrival.request
     payload = {
         "redirect_uri": request.redirect_uri if request.redirect_uri_given else None,
         "scope": " ".join(scopes),
         "asked": request.scope,
         "nonce": request.nonce,
-        "audience": request.audience,
+        "audience": request.audience if arrival.api is not None else None,
         "code_challenge": request.code_challenge,
         "code_challenge_method": request.code_challenge_method,
         "sid": session.id,
@@ -247,8 +305,9 @@ def _code_payload(arrival: Arrival, scopes: Sequence[str]) -> dict[str, Any]:
         "auth_time": session.auth_time,
         "max_age": request.max_age is not None,
         "amr": amr_of(session),
+        "consented": await _needs_consent(arrival),
     }
-    return {name: value for name, value in payload.items() if value is not None}
+    return {name: value for name, value in payload.items() if value}
 
 
 def amr_of(session: Session) -> list[str]:
@@ -256,29 +315,13 @@ def amr_of(session: Session) -> list[str]:
     return ["mfa"] if any(method.get("name") == "mfa" for method in session.methods) else []
 
 
-def device_of(http: Request) -> Device:
-    """Where a request comes from."""
-    return Device(ip=http.client_ip, user_agent=http.headers.get("user-agent", ""))
+def _refuse(http: Request, request: Authorize, error: OAuthError) -> Response:
+    """Tell the application; what is 403 at the token endpoint has another code here (authentication-api.md)."""
+    code = "invalid_request" if isinstance(error, NotGranted) else error.code
+    return respond_error(http, request, code=code, description=error.message)
 
 
-async def session_lifetimes(store: Store, tenant: TenantScope) -> Lifetimes:
-    """The tenant's session lifetimes."""
-    settings = await documents.cached_singleton(store, tenant, SETTINGS)
-    idle, absolute = settings.idle_session_lifetime, settings.session_lifetime
-    return Lifetimes(
-        idle=timedelta(hours=idle) if isinstance(idle, int | float) else timedelta(hours=72),
-        absolute=timedelta(hours=absolute) if isinstance(absolute, int | float) else timedelta(hours=168),
-    )
-
-
-async def _record(http: Request, event: str, client: Client, **facts: Any) -> None:
-    async with http.services.store.transaction() as tx:
-        await _record_in(tx, http, event, client, **facts)
-
-
-async def _record_in(
-    tx: Any, http: Request, event: str, client: Client, *, user: Profile | None = None, **facts: Any
-) -> None:
+async def _record(tx: Transaction, http: Request, client: Client, event: str, **facts: Any) -> None:
     await http.tenant.events.record(
         tx,
         http.tenant,
@@ -288,7 +331,5 @@ async def _record_in(
         ip=http.client_ip,
         user_agent=http.headers.get("user-agent"),
         hostname=http.host,
-        user_id=user.user_id if user else None,
-        user_name=(user.email or user.user_id) if user else None,
         **facts,
     )

@@ -4,17 +4,21 @@ Two kinds of refusal: what concerns the client or the redirect URI is shown on o
 the target is the client's; everything else goes back to the client.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from freehold.domain.applications import CLIENTS, Client
+from freehold.domain.tenants.settings import SETTINGS
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.http.parameters import Parameters
 from freehold.kernel.store import Store
+from freehold.login import web_origin
 from freehold.protocols.oauth.errors import OAuthError
+from freehold.protocols.oauth.origins import is_among, origins_of
 from freehold.protocols.oauth.redirect_uris import is_registered
 
 RESPONSE_TYPES = frozenset(
@@ -31,12 +35,17 @@ RESPONSE_TYPES = frozenset(
 )
 RESPONSE_MODES = frozenset({"query", "fragment", "form_post", "web_message"})
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
-LONGEST = {"state": 8192, "nonce": 2048, "scope": 4096, "login_hint": 512}
+LONGEST = {"state": 8192, "scope": 4096, "login_hint": 512, "id_token_hint": 8192}
 LONGEST_OTHER = 2048
+MOST_EXTENSIONS = 10
+
+_CHALLENGE = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
 
 
 class PageError(BadRequest):
     """A refusal shown on our own page; it must not lead anywhere."""
+
+    code = "invalid_request"
 
 
 class Authorize(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -55,11 +64,14 @@ class Authorize(msgspec.Struct, kw_only=True, omit_defaults=True):
     prompt: str | None = None
     max_age: int | None = None
     login_hint: str | None = None
+    id_token_hint: str | None = None
     connection: str | None = None
     screen_hint: str | None = None
     ui_locales: str | None = None
     acr_values: str | None = None
     redirect_uri_given: bool = True
+    iss: str | None = None
+    """What the response says of its sender, when the tenant promises it (RFC 9207)."""
     extensions: dict[str, str] = {}
     """Parameters named `ext-...`, which page templates may read."""
 
@@ -73,41 +85,63 @@ class Authorize(msgspec.Struct, kw_only=True, omit_defaults=True):
         """The scopes asked for, each once."""
         return list(dict.fromkeys(self.scope.split()))
 
+    @property
+    def prompts(self) -> frozenset[str]:
+        """What `prompt` asks for."""
+        return frozenset((self.prompt or "").split())
+
 
 class AuthorizeError(OAuthError):
     """An error that goes back to the client, by the response mode it asked for."""
 
-    def __init__(self, request: Authorize, code: str, description: str, **members: Any) -> None:
-        super().__init__(description, code=code, **members)
-        self.request = request
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description, code=code)
 
 
-async def read_authorize(params: Parameters, *, store: Store, tenant: TenantScope) -> tuple[Authorize, Client]:
-    """The checked request and its client. Raises PageError or AuthorizeError."""
+async def read_target(params: Parameters, *, store: Store, tenant: TenantScope) -> tuple[Authorize, Client]:
+    """Who asks, and where and how the answer goes: all that must be right before anything is sent there.
+
+    Raises PageError.
+    """
     client = await _client(params, store=store, tenant=tenant)
     redirect_uri, given = _redirect_uri(params, client)
-    response_type = params.get("response_type") or ""
-    kinds = frozenset(response_type.split())
-    fragment = bool(kinds - {"code"}) and kinds in RESPONSE_TYPES
+    response_type, state, mode = (_single(params, name) for name in ("response_type", "state", "response_mode"))
+    kinds = frozenset((response_type or "").split())
     request = Authorize(
         client_id=client.client_id,
         redirect_uri=redirect_uri,
         redirect_uri_given=given,
-        response_type=response_type,
-        response_mode="fragment" if fragment else "query",
-        state=(params.get("state") or None),
+        response_type=response_type or "",
+        response_mode="fragment" if kinds - {"code"} and kinds in RESPONSE_TYPES else "query",
+        state=state if state and len(state) <= LONGEST["state"] else None,
     )
-    _check_repeated(params, request)
+    if mode == "web_message":
+        origin = web_origin(redirect_uri)
+        if origin is None or not is_among(origin, origins_of(client.web_origins)):
+            raise PageError("The origin of the redirect_uri is not among the allowed web origins of the application.")
+        request.response_mode = mode
+    elif mode == "fragment" or (mode == "form_post" and web_origin(redirect_uri) is not None):
+        request.response_mode = mode
+    settings = await documents.cached_singleton(store, tenant, SETTINGS)
+    if settings.authorization_response_iss_parameter_supported is True:
+        request.iss = tenant.issuer
+    return request, client
+
+
+def read_rest(params: Parameters, request: Authorize, client: Client) -> None:
+    """Check everything else and fill it in. Raises AuthorizeError."""
+    _check_form(params)
     _check_response(params, request, client)
     _fill(params, request)
-    _check_rest(params, request)
-    return request, client
+    _check_supported(params, client)
+    _check_openid(request)
+    _check_pkce(request)
 
 
 async def _client(params: Parameters, *, store: Store, tenant: TenantScope) -> Client:
     found = params.all("client_id")
     if len(found) > 1 or len(params.all("redirect_uri")) > 1:
-        raise PageError("client_id and redirect_uri must be sent once")
+        raise PageError("client_id and redirect_uri must be sent once.")
     if not found or not found[0]:
         raise PageError("Missing required parameter: client_id")
     client = await documents.cached(store, tenant, CLIENTS, found[0])
@@ -117,62 +151,66 @@ async def _client(params: Parameters, *, store: Store, tenant: TenantScope) -> C
 
 
 def _redirect_uri(params: Parameters, client: Client) -> tuple[str, bool]:
-    callbacks = client.callbacks if isinstance(client.callbacks, list) else []
-    uri = params.get("redirect_uri")
+    callbacks = [] if client.callbacks is UNSET else client.callbacks
+    uri = params.one("redirect_uri")
     if not uri:
-        exact = [callback for callback in callbacks if "*" not in callback]
-        if not exact:
+        exact = next((callback for callback in callbacks if "*" not in callback), None)
+        if exact is None:
             raise PageError("Missing required parameter: redirect_uri")
-        return exact[0], False
+        return exact, False
     if not is_registered(uri, callbacks, native=client.app_type == "native"):
-        raise PageError("Callback URL mismatch. The provided redirect_uri is not in the list of allowed callback URLs.")
+        raise PageError(
+            "Callback URL mismatch. The provided redirect_uri is not in the list of allowed callback URLs.",
+            code="unauthorized_client",
+        )
     return uri, True
 
 
-def _check_repeated(params: Parameters, request: Authorize) -> None:
+def _single(params: Parameters, name: str) -> str | None:
+    """A parameter that decides how an error is delivered; one sent twice decides nothing."""
+    values = params.all(name)
+    return values[0] if len(values) == 1 else None
+
+
+def _check_form(params: Parameters) -> None:
     for name in params:
         values = params.all(name)
         if len(values) > 1:
-            raise AuthorizeError(request, "invalid_request", f"Parameter sent more than once: {name[:40]}")
+            raise AuthorizeError("invalid_request", f"Parameter sent more than once: {name[:40]}")
         if len(values[0]) > LONGEST.get(name, LONGEST_OTHER):
-            if name == "state":
-                request.state = None
-            raise AuthorizeError(request, "invalid_request", f"The parameter {name[:40]} is too long")
+            raise AuthorizeError("invalid_request", f"The parameter {name[:40]} is too long")
 
 
 def _check_response(params: Parameters, request: Authorize, client: Client) -> None:
     if not request.response_type:
-        raise AuthorizeError(request, "invalid_request", "Missing required parameter: response_type")
+        raise AuthorizeError("invalid_request", "Missing required parameter: response_type")
     if request.wants not in RESPONSE_TYPES:
-        raise AuthorizeError(request, "unsupported_response_type", "Unsupported response type")
+        raise AuthorizeError("unsupported_response_type", "Unsupported response type")
     mode = params.get("response_mode")
-    if mode:
-        if mode not in RESPONSE_MODES:
-            raise AuthorizeError(request, "invalid_request", "Unsupported response mode")
-        if mode == "query" and request.wants != {"code"}:
-            raise AuthorizeError(request, "invalid_request", "Tokens cannot be returned in the query")
-        request.response_mode = mode
-    grants = client.grant_types if isinstance(client.grant_types, list) else []
-    if "code" in request.wants and "authorization_code" not in grants:
-        raise AuthorizeError(
-            request, "unauthorized_client", "Grant type 'authorization_code' not allowed for the client."
-        )
-    if request.wants - {"code"} and "implicit" not in grants:
-        raise AuthorizeError(request, "unauthorized_client", "Grant type 'implicit' not allowed for the client.")
+    if mode and mode not in RESPONSE_MODES:
+        raise AuthorizeError("invalid_request", "Unsupported response mode")
+    if mode == "query" and request.wants != {"code"}:
+        raise AuthorizeError("invalid_request", "Tokens cannot be returned in the query")
+    if mode and mode != request.response_mode:
+        raise AuthorizeError("invalid_request", f"The response mode {mode} does not fit the redirect_uri")
+    for needed, kinds in (("authorization_code", {"code"}), ("implicit", {"token", "id_token"})):
+        if request.wants & kinds and needed not in client.grant_types:
+            raise AuthorizeError("unauthorized_client", f"Grant type '{needed}' not allowed for the client.")
 
 
 def _fill(params: Parameters, request: Authorize) -> None:
-    request.scope = params.get("scope") or ""
+    request.scope = params.get("scope")
     for name in (
-        "nonce", "audience", "code_challenge", "code_challenge_method", "prompt", "login_hint", "connection",
-        "screen_hint", "ui_locales", "acr_values",
+        "nonce", "audience", "code_challenge", "code_challenge_method", "prompt", "login_hint", "id_token_hint",
+        "connection", "screen_hint", "ui_locales", "acr_values",
     ):  # fmt: skip
         setattr(request, name, params.get(name) or None)
-    request.extensions = {name: params.get(name) or "" for name in params if name.startswith("ext-")}
+    extensions = [name for name in params if name.startswith("ext-")]
+    request.extensions = {name: params.get(name) for name in extensions[:MOST_EXTENSIONS]}
     max_age = params.get("max_age")
     if max_age:
         if not (max_age.isascii() and max_age.isdigit() and len(max_age) < 10):
-            raise AuthorizeError(request, "invalid_request", "max_age must be a number of seconds")
+            raise AuthorizeError("invalid_request", "max_age must be a number of seconds")
         request.max_age = int(max_age)
 
 
@@ -181,27 +219,42 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
     "request_uri": ("request_uri_not_supported", "request_uri is not supported"),
     "organization": ("invalid_request", "Organizations are not available on this server yet"),
     "invitation": ("invalid_request", "Organizations are not available on this server yet"),
+    "authorization_details": ("invalid_request", "authorization_details is not supported"),
+    "dpop_jkt": ("invalid_request", "DPoP is not available on this server yet"),
 }
 
 
-def _check_rest(params: Parameters, request: Authorize) -> None:
+def _check_supported(params: Parameters, client: Client) -> None:
+    """Refuse what asks for more safety than this server can give yet, rather than give less."""
     for name, (code, description) in _REFUSED.items():
         if params.get(name):
-            raise AuthorizeError(request, code, description)
-    prompts = frozenset((request.prompt or "").split())
-    if prompts - PROMPTS or ("none" in prompts and len(prompts) > 1):
-        raise AuthorizeError(request, "invalid_request", "Unsupported prompt")
+            raise AuthorizeError(code, description)
+    if client.require_pushed_authorization_requests is True:
+        raise AuthorizeError("invalid_request", "The client wants pushed requests, which this server cannot take yet")
+    if client.signed_request_object is not UNSET and client.signed_request_object.required is True:
+        raise AuthorizeError("invalid_request", "The client wants signed requests, which this server cannot take yet")
+    if client.organization_usage == "require":
+        raise AuthorizeError("invalid_request", "Organizations are not available on this server yet")
+
+
+def _check_openid(request: Authorize) -> None:
+    if request.prompts - PROMPTS or ("none" in request.prompts and len(request.prompts) > 1):
+        raise AuthorizeError("invalid_request", "Unsupported prompt")
     if "id_token" in request.wants and not request.nonce:
-        raise AuthorizeError(request, "invalid_request", "Missing required parameter: nonce")
+        raise AuthorizeError("invalid_request", "Missing required parameter: nonce")
     if "id_token" in request.wants and "openid" not in request.scopes:
-        raise AuthorizeError(request, "invalid_scope", "The scope openid is required for an ID token")
+        raise AuthorizeError("invalid_scope", "The scope openid is required for an ID token")
+
+
+def _check_pkce(request: Authorize) -> None:
     method = request.code_challenge_method
-    if request.code_challenge:
-        if method is None:
-            request.code_challenge_method = "plain"
-        elif method not in {"S256", "plain"}:
-            raise AuthorizeError(request, "invalid_request", "Unsupported code_challenge_method")
-        if not 43 <= len(request.code_challenge) <= 128:
-            raise AuthorizeError(request, "invalid_request", "code_challenge must have 43 to 128 characters")
-    elif method is not None:
-        raise AuthorizeError(request, "invalid_request", "Missing required parameter: code_challenge")
+    if not request.code_challenge:
+        if method is not None:
+            raise AuthorizeError("invalid_request", "Missing required parameter: code_challenge")
+        return
+    if method is None:
+        request.code_challenge_method = "plain"
+    elif method not in {"S256", "plain"}:
+        raise AuthorizeError("invalid_request", "Unsupported code_challenge_method")
+    if not _CHALLENGE.fullmatch(request.code_challenge):
+        raise AuthorizeError("invalid_request", "code_challenge must be 43 to 128 unreserved characters")

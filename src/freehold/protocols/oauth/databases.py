@@ -4,64 +4,56 @@ Errors have a shape of their own here: `{name, code, description, statusCode}`. 
 same sentence whether the account exists or not, and the mail is made behind the answer.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from freehold.domain.applications import CLIENTS, Client
 from freehold.domain.connections import CONNECTIONS, Connection, enabled_connections
 from freehold.domain.tenants.settings import SETTINGS
-from freehold.domain.users import PasswordRefused, get_database, prepare_password
+from freehold.domain.users import Database, PasswordRefused, get_database, prepare_password
 from freehold.domain.users import sign_up as make_user
+from freehold.kernel.crypto.passwords import PasswordNotUsable, PasswordTooLong
 from freehold.kernel.declare import TenantScope, documents
-from freehold.kernel.errors import Conflict, FreeholdError
+from freehold.kernel.errors import BadRequest, Conflict, FreeholdError
 from freehold.kernel.http.request import Request
-from freehold.kernel.http.response import Response, json, text
+from freehold.kernel.http.response import HTML, Response, json
 from freehold.protocols.oauth.errors import InvalidRequest
 
 SENT = "We've just sent you an email to reset your password."
-_PROFILE = ("given_name", "family_name", "name", "nickname", "picture", "user_metadata")
+MOST_METADATA = 10
+LONGEST_METADATA_NAME = 100
+LONGEST_METADATA_VALUE = 500
+LONGEST_PROFILE_VALUE = 300
+_PROFILE = ("given_name", "family_name", "name", "nickname", "picture")
 _IDENTIFIERS = ("email", "username", "phone_number")
+
+
+class SignUpRefused(FreeholdError):
+    """An account that cannot be made, in the words of Auth0's sign-up."""
+
+    status = 400
+
+    def __init__(self, code: str = "invalid_signup", description: str = "Invalid sign up") -> None:
+        super().__init__(description, code=code)
+
+    def answer(self) -> Response:
+        body = {"name": "BadRequestError", "code": self.code, "description": self.message, "statusCode": self.status}
+        return json(body, self.status)
 
 
 async def sign_up(request: Request) -> Response:
     """POST /dbconnections/signup."""
     params = await request.body_params()
-    tenant: TenantScope = request.tenant
-    services = request.services
+    client = await _client(request, params)
+    connection = await _connection(request, params, client)
     try:
-        client = await _client(request, params)
-        connection = await _connection(request, params, client)
-        if getattr(connection, "options", {}).get("disable_signup") is True:
-            raise _Refused("unauthorized", "Sign ups are disabled for this connection", 400)
-        database = await get_database(services.store, tenant, connection.name)
-        given = {name: params[name] for name in (*_IDENTIFIERS, *_PROFILE) if params.get(name)}
-        _check_text(params)
-        password = await prepare_password(
-            services.store, tenant, services.passwords, database, password=str(params.get("password") or ""),
-            profile=given,
-        )  # fmt: skip
-        async with services.store.transaction() as tx:
-            record = await make_user(
-                tx, tenant, database, given, password=password, client_id=client.client_id if client else "",
-                ip=request.client_ip, user_agent=request.headers.get("user-agent", ""),
-            )  # fmt: skip
-            if "email" in given:
-                await services.mail.send_verification_email(
-                    tx, tenant, record.id, client_id=client.client_id if client else None
-                )
+        return await _make(request, params, client, connection)
     except PasswordRefused as refusal:
+        await _record_failure(request, params, client, connection, refusal.text)
         return json(_password_error(refusal), 400)
-    except Conflict:
-        return await _taken(request)
-    except _Refused as refusal:
+    except SignUpRefused as refusal:
+        await _record_failure(request, params, client, connection, refusal.message)
         return refusal.answer()
-    return json(_shown(record.document, given))
-
-
-def _check_text(params: dict[str, Any]) -> None:
-    """Nothing but text is a password or a name: what Python would write for a list is neither."""
-    for name in ("password", *_IDENTIFIERS, *_PROFILE):
-        if name != "user_metadata" and not isinstance(params.get(name), str | None):
-            raise InvalidRequest(f"{name} must be a string")
 
 
 async def change_password(request: Request) -> Response:
@@ -71,7 +63,7 @@ async def change_password(request: Request) -> Response:
     services = request.services
     client = await _client(request, params)
     connection = await _connection(request, params, client)
-    identifier = params.get("email") or params.get("username")
+    identifier = params.get("email") or params.get("username") or params.get("phone_number")
     if not isinstance(identifier, str) or not identifier:
         raise InvalidRequest("email is required")
     # Looking the user up and writing the mail happen in a job, so that the answer takes the same time for everyone.
@@ -80,61 +72,143 @@ async def change_password(request: Request) -> Response:
             tx, tenant, connection=connection.name, identifier=identifier,
             client_id=client.client_id if client else None, ip=request.client_ip,
         )  # fmt: skip
-    return text(SENT)
+    return Response(200, SENT.encode(), content_type=HTML)
 
 
-class _Refused(FreeholdError):
-    status = 400
+async def _make(request: Request, params: Mapping[str, Any], client: Client | None, connection: Connection) -> Response:
+    """Make the account. Raises SignUpRefused, PasswordRefused."""
+    tenant: TenantScope = request.tenant
+    services = request.services
+    database = await get_database(services.store, tenant, connection.name)
+    if not database.allows_sign_up:
+        raise SignUpRefused("unauthorized", "Sign ups are disabled for this connection")
+    given = _given(params, database)
+    password = params.get("password") or ""
+    if not isinstance(password, str):
+        raise InvalidRequest("password must be a string")
+    if not password:
+        raise SignUpRefused("invalid_password", "Password is required")
+    try:
+        prepared = await prepare_password(
+            services.store, tenant, services.passwords, database, password=password, profile=given
+        )
+        async with services.store.transaction() as tx:
+            record = await make_user(
+                tx, tenant, database, given, password=prepared, client_id=client.client_id if client else "",
+                ip=request.client_ip, user_agent=request.headers.get("user-agent", ""),
+            )  # fmt: skip
+            if "email" in given:
+                await services.mail.send_verification_email(
+                    tx, tenant, record.id, client_id=client.client_id if client else None
+                )
+    except Conflict:
+        raise await _taken(request) from None
+    except PasswordRefused:
+        raise
+    except (PasswordTooLong, PasswordNotUsable) as error:
+        raise SignUpRefused("invalid_password", error.message) from None
+    except BadRequest:
+        raise SignUpRefused from None
+    return json(_shown(record.document, given))
 
-    def __init__(self, code: str, description: str, status: int = 400) -> None:
-        super().__init__(description, code=code)
-        self.status = status
 
-    def answer(self) -> Response:
-        body = {"name": "BadRequestError", "code": self.code, "description": self.message, "statusCode": self.status}
-        return json(body, self.status)
+def _given(params: Mapping[str, Any], database: Database) -> dict[str, Any]:
+    """The members of the profile that a stranger may choose. Raises SignUpRefused."""
+    given: dict[str, Any] = {}
+    for name in (*_IDENTIFIERS, *_PROFILE):
+        value = params.get(name)
+        if value is None or value == "":
+            continue
+        if not isinstance(value, str):
+            raise InvalidRequest(f"{name} must be a string")
+        if len(value) > LONGEST_PROFILE_VALUE or not value.isprintable():
+            raise SignUpRefused
+        given[name] = value
+    if not given.keys() >= set(database.required_identifiers):
+        raise SignUpRefused
+    metadata = params.get("user_metadata")
+    if metadata:
+        _check_metadata(metadata)
+        given["user_metadata"] = metadata
+    return given
 
 
-async def _client(request: Request, params: dict[str, Any]) -> Client | None:
+def _check_metadata(metadata: Any) -> None:
+    """Hold what strangers may store with an account to Auth0's bounds. Raises SignUpRefused."""
+    if (
+        not isinstance(metadata, dict)
+        or len(metadata) > MOST_METADATA
+        or any(len(name) > LONGEST_METADATA_NAME for name in metadata)
+        or any(not isinstance(value, str) or len(value) > LONGEST_METADATA_VALUE for value in metadata.values())
+    ):
+        raise SignUpRefused
+
+
+async def _client(request: Request, params: Mapping[str, Any]) -> Client | None:
+    """The application, when the request names one. Raises InvalidRequest."""
     client_id = params.get("client_id")
     if not client_id:
         return None
-    client = await documents.cached(request.services.store, request.tenant, CLIENTS, str(client_id))
+    client = None
+    if isinstance(client_id, str):
+        client = await documents.cached(request.services.store, request.tenant, CLIENTS, client_id)
     if client is None:
-        raise InvalidRequest("missing client_id parameter")
-    return client
+        raise InvalidRequest("Unknown client_id")
+    return None if client.is_global else client
 
 
-async def _connection(request: Request, params: dict[str, Any], client: Client | None) -> Connection:
+async def _connection(request: Request, params: Mapping[str, Any], client: Client | None) -> Connection:
     """The database named, enabled for the client. Raises InvalidRequest."""
     name = params.get("connection")
     if not isinstance(name, str) or not name:
         raise InvalidRequest("connection is required")
-    connection = await documents.cached_by(request.services.store, request.tenant, CONNECTIONS, name=name)
+    store, tenant = request.services.store, request.tenant
+    connection = await documents.cached_by(store, tenant, CONNECTIONS, name=name)
     if connection is None or connection.strategy != "auth0":
         raise InvalidRequest("the connection was not found")
     if client is not None:
-        enabled = await enabled_connections(request.services.store, request.tenant, client.client_id)
+        enabled = await enabled_connections(store, tenant, client.client_id)
         if connection.id not in {one.id for one in enabled}:
             raise InvalidRequest("the connection was disabled")
     return connection
 
 
-async def _taken(request: Request) -> Response:
+async def _taken(request: Request) -> SignUpRefused:
     """The account exists; only a tenant that says so by a flag tells strangers."""
     settings = await documents.cached_singleton(request.services.store, request.tenant, SETTINGS)
-    if getattr(settings.flags, "enable_public_signup_user_exists_error", False) is True:
-        return _Refused("user_exists", "The user already exists.").answer()
-    return _Refused("invalid_signup", "Invalid sign up").answer()
+    if settings.flags.get("enable_public_signup_user_exists_error"):
+        return SignUpRefused("user_exists", "The user already exists.")
+    return SignUpRefused()
+
+
+async def _record_failure(
+    request: Request, params: Mapping[str, Any], client: Client | None, connection: Connection, reason: str
+) -> None:
+    tenant: TenantScope = request.tenant
+    named = next((params[name] for name in _IDENTIFIERS if isinstance(params.get(name), str)), None)
+    async with request.services.store.transaction() as tx:
+        await tenant.events.record(
+            tx, tenant, "fs", description=reason, connection=connection.name, connection_id=connection.id,
+            client_id=client.client_id if client else None, client_name=client.name if client else None,
+            user_name=named[:LONGEST_PROFILE_VALUE] if named else None, ip=request.client_ip,
+            user_agent=request.headers.get("user-agent"), strategy="auth0", strategy_type="database",
+        )  # fmt: skip
 
 
 def _password_error(refusal: PasswordRefused) -> dict[str, Any]:
     """What Auth0's widgets read: the class, the rules one by one, and the policy as text."""
-    body = {"name": refusal.name, "message": refusal.text, "code": refusal.code, "description": refusal.description}
-    return body | {"policy": refusal.policy, "statusCode": 400}
+    body: dict[str, Any] = {
+        "name": refusal.name,
+        "message": refusal.text,
+        "code": refusal.code,
+        "description": refusal.description,
+    }
+    if refusal.policy:
+        body["policy"] = refusal.policy
+    return {**body, "statusCode": 400}
 
 
-def _shown(document: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def _shown(document: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """What the new user is told: the id without its provider, the identifiers, what was given."""
     body: dict[str, Any] = {"_id": str(document["user_id"]).partition("|")[2]}
     for name in _IDENTIFIERS:
@@ -144,4 +218,4 @@ def _shown(document: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         body["email_verified"] = bool(document.get("email_verified", False))
     if "phone_number" in given:
         body["phone_verified"] = bool(document.get("phone_verified", False))
-    return body | {name: given[name] for name in _PROFILE if name in given}
+    return body | {name: given[name] for name in (*_PROFILE, "user_metadata") if name in given}

@@ -7,7 +7,9 @@ RFC 8414, RFC 7517 section 5). The members are those Auth0 publishes.
 import msgspec
 
 from freehold.domain import keys
-from freehold.kernel.declare import TenantScope
+from freehold.domain.tenants.settings import SETTINGS, TenantSettings
+from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.http.prepared import Prepared
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import JSON, Response
 
@@ -17,28 +19,36 @@ _CACHE = "public, max-age=15, stale-while-revalidate=15, stale-if-error=86400"
 async def configuration(request: Request) -> Response:
     """GET /.well-known/openid-configuration and /.well-known/oauth-authorization-server."""
     tenant: TenantScope = request.tenant
-    entries = tenant.cached(request.services.store.cache_epoch(tenant.id))
-    body: bytes | None = entries.get("discovery")
-    if body is None:
-        body = entries["discovery"] = msgspec.json.encode(_document(tenant.issuer))
-    return Response(200, body, content_type=JSON, cache_control=_CACHE)
+    store = request.services.store
+    entries = tenant.cached(store.cache_epoch(tenant.id))
+    prepared: Prepared | None = entries.get("discovery")
+    if prepared is None:
+        settings = await documents.cached_singleton(store, tenant, SETTINGS)
+        body = msgspec.json.encode(_document(tenant.issuer, settings))
+        prepared = entries["discovery"] = Prepared(body, content_type=JSON, cache_control=_CACHE)
+    return prepared.answer(request)
 
 
 async def jwks(request: Request) -> Response:
     """GET /.well-known/jwks.json: the current key, the next and, until it is revoked, the previous."""
-    body = await keys.jwks(request.services.store, request.tenant)
-    return Response(200, body, content_type=JSON, cache_control=_CACHE)
+    tenant: TenantScope = request.tenant
+    store = request.services.store
+    entries = tenant.cached(store.cache_epoch(tenant.id))
+    prepared: Prepared | None = entries.get("published keys")
+    if prepared is None:
+        body = await keys.jwks(store, tenant)
+        prepared = entries["published keys"] = Prepared(body, content_type=JSON, cache_control=_CACHE)
+    return prepared.answer(request)
 
 
-def _document(issuer: str) -> dict[str, object]:
-    return {
+def _document(issuer: str, settings: TenantSettings) -> dict[str, object]:
+    document: dict[str, object] = {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}authorize",
         "token_endpoint": f"{issuer}oauth/token",
         "userinfo_endpoint": f"{issuer}userinfo",
         "jwks_uri": f"{issuer}.well-known/jwks.json",
         "revocation_endpoint": f"{issuer}oauth/revoke",
-        "end_session_endpoint": f"{issuer}oidc/logout",
         "scopes_supported": [
             "openid", "profile", "offline_access", "name", "given_name", "family_name", "nickname", "email",
             "email_verified", "picture", "created_at", "identities", "phone", "address",
@@ -65,3 +75,8 @@ def _document(issuer: str) -> dict[str, object]:
         "request_parameter_supported": False,
         "id_token_signing_alg_values_supported": ["HS256", "RS256", "PS256"],
     }  # fmt: skip
+    if settings.oidc_logout.rp_logout_end_session_endpoint_discovery:
+        document["end_session_endpoint"] = f"{issuer}oidc/logout"
+    if settings.authorization_response_iss_parameter_supported is True:
+        document["authorization_response_iss_parameter_supported"] = True
+    return document

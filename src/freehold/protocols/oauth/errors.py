@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from freehold.kernel.errors import BadRequest, FreeholdError, NotFound, TooManyRequests, Unavailable
+from freehold.kernel.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    FreeholdError,
+    NotFound,
+    TooManyRequests,
+    Unavailable,
+)
+from freehold.kernel.http.refusals import MethodNotAllowed
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, json
 
@@ -45,35 +54,51 @@ class AccessDenied(OAuthError):
     status, code = 403, "access_denied"
 
 
-class InvalidScope(OAuthError):
-    """A scope that was not granted."""
-
-    code = "invalid_scope"
-
-
 class UnsupportedGrantType(OAuthError):
     """A grant_type this server does not know."""
 
-    status, code = 403, "unsupported_grant_type"
+    code = "unsupported_grant_type"
+
+
+class BadToken(OAuthError):
+    """A bearer token that does not hold (RFC 6750 section 3.1)."""
+
+    status, code = 401, "invalid_token"
+
+
+class InsufficientScope(BadToken):
+    """A bearer token that holds, but not for this."""
+
+    status, code = 403, "insufficient_scope"
 
 
 def render_oauth_error(error: FreeholdError, request: Request) -> Response:
     """`{error, error_description}` with the members an error adds."""
     code = error.code
-    if not isinstance(error, OAuthError):
+    if not isinstance(error, OAuthError) and code == type(error).code:
         code = _CODES.get(type(error), "invalid_request" if error.status < 500 else "server_error")
     body: dict[str, Any] = {"error": code, "error_description": error.message or "Internal Server Error"}
     headers: list[tuple[str, str]] = []
     if isinstance(error, OAuthError):
         body.update(error.members)
-    if error.status == 401 and request.headers.get("authorization"):
-        scheme = "Basic" if request.headers["authorization"].lower().startswith("basic") else "Bearer"
-        headers.append(("www-authenticate", f'{scheme} realm="{request.host}"'))
+    if isinstance(error, BadToken):
+        headers.append(("www-authenticate", _challenge(error, request)))
+    elif isinstance(error, InvalidClient) and request.headers.get("authorization"):
+        headers.append(("www-authenticate", f'Basic realm="{request.tenant.domain}"'))
     return json(body, error.status, headers)
+
+
+def _challenge(error: BadToken, request: Request) -> str:
+    """RFC 6750 section 3: who sent no token is told nothing but where to show one."""
+    challenge = f'Bearer realm="{request.tenant.domain}"'
+    return challenge if error.code == "unauthorized" else f'{challenge}, error="{error.code}"'
 
 
 _CODES: dict[type[FreeholdError], str] = {
     BadRequest: "invalid_request",
+    Conflict: "invalid_request",
+    Forbidden: "access_denied",
+    MethodNotAllowed: "method_not_allowed",
     NotFound: "not_found",
     TooManyRequests: "too_many_requests",
     Unavailable: "temporarily_unavailable",

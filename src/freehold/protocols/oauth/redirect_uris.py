@@ -5,13 +5,14 @@ label in the place of the star, and a native client's loopback address may have 
 """
 
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 LOOPBACK = frozenset({"127.0.0.1", "[::1]"})
 
 
-def is_registered(requested: str, registered: list[str], *, native: bool) -> bool:
+def is_registered(requested: str, registered: Sequence[str], *, native: bool) -> bool:
     """Whether the URI is one of the registered ones."""
     return any(
         requested == pattern

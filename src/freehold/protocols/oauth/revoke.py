@@ -1,6 +1,6 @@
 """Token revocation (RFC 7009): only refresh tokens are kept, and only their own client may revoke them."""
 
-from freehold.domain.sessions import find_refresh_token, revoke_refresh_token, revoke_refresh_tokens_of
+from freehold.domain.sessions import find_refresh_token, revoke_grant, revoke_refresh_token, revoke_refresh_tokens_of
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.http.request import Request
@@ -21,15 +21,15 @@ async def revoke(request: Request) -> Response:
     token = await find_refresh_token(store, tenant, value)
     if token is not None and token.client_id == client.client_id:
         settings = await documents.cached_singleton(store, tenant, SETTINGS)
-        flags = settings.flags
-        whole_grant = getattr(flags, "revoke_refresh_token_grant", False) is True
         async with store.transaction() as tx:
-            if whole_grant:
+            if settings.flags.get("revoke_refresh_token_grant"):
                 await revoke_refresh_tokens_of(tx, tenant, token.user_id, client_id=client.client_id)
-            else:
-                await revoke_refresh_token(tx, tenant, token.id)
+            await revoke_refresh_token(tx, tenant, token.id)
+            if token.grant_id is not None:
+                # Access tokens of the same authorization stop working at /userinfo (section 2.1).
+                await revoke_grant(tx, tenant, user_id=token.user_id, grant_id=token.grant_id)
             await tenant.events.record(
                 tx, tenant, "srrt", client_id=client.client_id, client_name=client.name, user_id=token.user_id,
-                ip=request.client_ip, user_agent=request.headers.get("user-agent"),
+                ip=request.client_ip, user_agent=request.headers.get("user-agent"), hostname=tenant.domain,
             )  # fmt: skip
     return empty(200)

@@ -1,6 +1,6 @@
 """What the protocol keeps of its own; apart from the endpoints, because the registry is needed without them."""
 
-from freehold.kernel.declare import Ephemeral, Package
+from freehold.kernel.declare import Ephemeral, Expiry, Package
 from freehold.kernel.store.schema import Column, Index, Table
 
 USED_ASSERTIONS = Ephemeral(
@@ -15,6 +15,7 @@ USED_ASSERTIONS = Ephemeral(
         key=("tenant_id", "client_id", "jti"),
         indexes=(Index(("tenant_id", "expires_at_ms")),),
     ),
+    expiry=(Expiry("expires_at_ms"),),
     because="An assertion names this server and lives for five minutes at most; elsewhere it is worth nothing.",
 )
 

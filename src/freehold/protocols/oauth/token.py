@@ -5,80 +5,26 @@ the grant, redeem, issue. A grant supplies `redeem` and nothing else, so it cann
 `grants/`, one file each, and in the list there.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from freehold.domain.applications import Client
 from freehold.kernel.declare import TenantScope
-from freehold.kernel.errors import FreeholdError
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, json
-from freehold.kernel.store import Store, Transaction
-from freehold.protocols.oauth.client_authentication import authenticate_client
+from freehold.protocols.oauth.client_authentication import authenticate_client, find_claimed_client
 from freehold.protocols.oauth.errors import (
+    InvalidClient,
     InvalidRequest,
     OAuthError,
     UnauthorizedClient,
     UnsupportedGrantType,
 )
-
-
-@dataclass(slots=True)
-class TokenRequest:
-    """A parsed request of an authenticated client."""
-
-    http: Request
-    services: Any
-    tenant: TenantScope
-    client: Client
-    params: Mapping[str, Any]
-    notes: dict[str, Any] = field(default_factory=dict)
-    """What a grant learned that the failure event should say (user_id, user_name, connection)."""
-
-    @property
-    def store(self) -> Store:
-        """The store, for reads before the transaction."""
-        store: Store = self.services.store
-        return store
-
-    def text(self, name: str) -> str | None:
-        """A string parameter, None when absent or empty. Raises InvalidRequest for another type."""
-        value = self.params.get(name)
-        if value is None or value == "":
-            return None
-        if not isinstance(value, str):
-            raise InvalidRequest(f"{name} parameter must be a string")
-        return value
-
-    def required(self, name: str) -> str:
-        """A string parameter that must be there. Raises InvalidRequest."""
-        value = self.text(name)
-        if value is None:
-            raise InvalidRequest(f"Missing required parameter: {name}")
-        return value
-
-
-Redeem = Callable[[TokenRequest], Awaitable[dict[str, Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A way to get tokens: its grant_type, what it redeems, and the event types of success and failure."""
-
-    grant_type: str
-    redeem: Redeem
-    """Checks what the request offers and answers the token response; raises OAuthError."""
-    success: str
-    failure: str
-    confidential: bool = False
-    """Whether a client without credentials of its own is refused (RFC 6749 section 4.4)."""
+from freehold.protocols.oauth.exchange import Grant, TokenRequest, record
+from freehold.protocols.oauth.grants import GRANTS
 
 
 async def token_endpoint(request: Request) -> Response:
     """POST /oauth/token."""
-    from freehold.protocols.oauth.grants import GRANTS
-
     params = await request.body_params()
     grant_type = params.get("grant_type")
     if not grant_type:
@@ -88,37 +34,35 @@ async def token_endpoint(request: Request) -> Response:
         raise UnsupportedGrantType(f"Unsupported grant type: {str(grant_type)[:80]}")
     tenant: TenantScope = request.tenant
     services = request.services
-    client = await authenticate_client(request, params, store=services.store, tenant=tenant)
+    try:
+        client = await authenticate_client(request, params, store=services.store, tenant=tenant)
+    except InvalidClient as error:
+        claimed = await find_claimed_client(request, params, store=services.store, tenant=tenant)
+        if claimed is not None:
+            await _record_failure(TokenRequest(request, services, tenant, claimed, params), grant.failure, error)
+        raise
     token_request = TokenRequest(request, services, tenant, client, params)
     try:
-        if not isinstance(client.grant_types, list) or grant_type not in client.grant_types:
-            raise UnauthorizedClient(f"Grant type '{grant_type}' not allowed for the client.")
-        if grant.confidential and client.token_endpoint_auth_method == "none":  # noqa: S105
-            raise UnauthorizedClient(f"Grant type '{grant_type}' not allowed for the client.")
+        check_may_use(grant, client)
         return json(await grant.redeem(token_request))
     except OAuthError as error:
-        await record_failure(token_request, grant.failure, error)
+        # A full queue and a blocked place are not among these: refusing them costs next to nothing, and stays so.
+        await _record_failure(token_request, grant.failure, error)
         raise
 
 
-async def record_failure(request: TokenRequest, event: str, error: FreeholdError) -> None:
+def check_may_use(grant: Grant, client: Client) -> None:
+    """Check that the client may use the grant, and that its tokens are of a kind we can make. Raises."""
+    if grant.grant_type not in client.grant_types or (
+        grant.confidential and client.token_endpoint_auth_method == "none"  # noqa: S105 - a method's name
+    ):
+        raise UnauthorizedClient(f"Grant type '{grant.grant_type}' not allowed for the client.")
+    if client.require_proof_of_possession is True:
+        raise InvalidRequest("The client wants tokens that are bound to a key, which this server cannot make yet.")
+
+
+async def _record_failure(request: TokenRequest, event: str, error: OAuthError) -> None:
     """Tell the tenant's log that an exchange failed, and why."""
+    details: dict[str, Any] = {"error": {"type": error.code, "message": error.message}}
     async with request.store.transaction() as tx:
-        await record(tx, request, event, description=error.message, details={"error": {"type": error.code}})
-
-
-async def record(tx: Transaction, request: TokenRequest, event: str, **fields: Any) -> None:
-    """An event of this exchange in the tenant's log."""
-    http, client = request.http, request.client
-    facts = {
-        "client_id": client.client_id,
-        "client_name": client.name,
-        "ip": http.client_ip,
-        "user_agent": http.headers.get("user-agent"),
-        "hostname": http.host,
-        "audience": request.params.get("audience"),
-        "scope": request.params.get("scope"),
-        **request.notes,
-        **fields,
-    }
-    await request.tenant.events.record(tx, request.tenant, event, **facts)
+        await record(tx, request, event, description=error.message, details=details)

@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import msgspec
+from msgspec import UNSET
 
-from freehold.domain.access import RESOURCE_SERVERS, ResourceServer
+from freehold.domain.access import ResourceServer, consented_scopes
 from freehold.domain.applications import Client
+from freehold.domain.connections import enabled_connections
 from freehold.domain.sessions import RefreshPolicy, issue_refresh_token
 from freehold.domain.users import Profile
-from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Store, Transaction
-from freehold.protocols.oauth.errors import AccessDenied
-from freehold.protocols.oauth.token import TokenRequest
-from freehold.protocols.oauth.tokens import granted_scopes, sign_id_token, sign_user_access_token
+from freehold.login import device_of
+from freehold.protocols.oauth.access_tokens import sign_user_access_token
+from freehold.protocols.oauth.audiences import granted_scopes, scopes_for_users
+from freehold.protocols.oauth.exchange import TokenRequest
+from freehold.protocols.oauth.id_tokens import sign_id_token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,8 @@ class Issue:
     amr: Sequence[str] = ()
     grant_id: str | None = None
     gty: str | None = None
+    consented: bool = False
+    """The user was asked for consent; without it no token is issued any more."""
     refreshable: bool = True
 
 
@@ -53,28 +58,21 @@ class Prepared:
     refreshable: bool
 
 
-async def find_api(store: Store, tenant: TenantScope, audience: str | None) -> ResourceServer | None:
-    """The API of an audience; None without one and for /userinfo. Raises AccessDenied for one that does not exist."""
-    if not audience or audience == f"{tenant.issuer}userinfo":
-        return None
-    api = await documents.cached_by(store, tenant, RESOURCE_SERVERS, identifier=audience)
-    if api is None:
-        raise AccessDenied(f"Service not found: {audience[:200]}")
-    return api
-
-
 async def prepare(request: TokenRequest, wanted: Issue) -> Prepared:
-    """Sign what will be handed out. Scopes are granted anew: a role that was taken away no longer counts."""
-    store, tenant, client = request.store, request.tenant, request.client
+    """Sign what will be handed out. Scopes are granted anew: a role that was taken away no longer counts.
+
+    Raises AccessDenied when the client may not have tokens of the API any more.
+    """
+    store, tenant, client, api = request.store, request.tenant, request.client, wanted.api
+    allowed = await scopes_for_users(store, tenant, client, api) if api is not None else frozenset[str]()
     scopes, permissions = await granted_scopes(
-        store, tenant, wanted.api, user_id=wanted.user.user_id, asked=wanted.scopes
+        store, tenant, api, allowed=allowed, user_id=wanted.user.user_id, asked=wanted.scopes
     )
-    grants = client.grant_types if isinstance(client.grant_types, list) else []
-    refreshable = wanted.refreshable and "offline_access" in scopes and "refresh_token" in grants
+    refreshable = wanted.refreshable and "offline_access" in scopes and "refresh_token" in client.grant_types
     if "offline_access" in scopes and not refreshable and wanted.refreshable:
         scopes.remove("offline_access")
     token, lifetime_s = await sign_user_access_token(
-        store, tenant, client, wanted.api, user_id=wanted.user.user_id, scopes=scopes, permissions=permissions,
+        store, tenant, client, api, user_id=wanted.user.user_id, scopes=scopes, permissions=permissions,
         gty=wanted.gty, grant_id=wanted.grant_id,
     )  # fmt: skip
     answer: dict[str, Any] = {"access_token": token}
@@ -83,9 +81,10 @@ async def prepare(request: TokenRequest, wanted: Issue) -> Prepared:
             store, tenant, client, wanted.user, scopes=scopes, nonce=wanted.nonce, sid=wanted.sid,
             auth_time=wanted.auth_time if wanted.tells_auth_time else None, amr=wanted.amr,
         )  # fmt: skip
-    if "openid" in scopes or list(wanted.asked) != scopes:
+    if scopes and ("openid" in scopes or list(wanted.asked) != scopes):
         answer["scope"] = " ".join(scopes)
-    answer |= {"expires_in": lifetime_s, "token_type": "Bearer"}
+    answer["expires_in"] = lifetime_s
+    answer["token_type"] = "Bearer"  # noqa: S105 - not a secret
     return Prepared(wanted, answer, scopes, refreshable)
 
 
@@ -94,48 +93,57 @@ async def issue(tx: Transaction, request: TokenRequest, prepared: Prepared) -> d
     wanted, answer = prepared.wanted, prepared.answer
     if not prepared.refreshable:
         return answer
-    audience = wanted.api.identifier if wanted.api else f"{request.tenant.issuer}userinfo"
+    scope = " ".join(prepared.scopes)
     _, value = await issue_refresh_token(
         tx,
         request.tenant,
         user_id=wanted.user.user_id,
         client_id=request.client.client_id,
         connection=wanted.connection,
-        resource_servers=[{"audience": audience, "scopes": " ".join(prepared.scopes)}],
+        resource_servers=[{"audience": wanted.api.identifier, "scopes": scope}] if wanted.api else [],
         policy=refresh_policy(request.client),
-        device=device(request),
+        device=device_of(request.http),
         session_id=wanted.sid,
         grant_id=wanted.grant_id,
         context={
+            "scope": scope,
             "auth_time": wanted.auth_time,
             "tells_auth_time": wanted.tells_auth_time,
             "amr": list(wanted.amr),
-            "gty": wanted.gty,
+            "consented": wanted.consented,
         },
     )
     return {"access_token": answer["access_token"], "refresh_token": value, **answer}
 
 
+async def may_still_sign_in(store: Store, tenant: TenantScope, client: Client, connection: str) -> bool:
+    """Whether the client's users may still come from a connection."""
+    return any(enabled.name == connection for enabled in await enabled_connections(store, tenant, client.client_id))
+
+
+async def still_consents(
+    store: Store, tenant: TenantScope, client: Client, *, user_id: str, audience: str, scopes: Sequence[str]
+) -> bool:
+    """Whether a consent that was asked for has not been taken back."""
+    given = await consented_scopes(store, tenant, user_id=user_id, client_id=client.client_id, audience=audience)
+    return given is not None and given >= set(scopes)
+
+
 def refresh_policy(client: Client) -> RefreshPolicy:
     """The client's `refresh_token` settings."""
     settings = client.refresh_token
-    if settings is None or isinstance(settings, msgspec.UnsetType):
+    if not settings:
         return RefreshPolicy()
     endless = settings.expiration_type == "non-expiring"
     lifetime = None if endless or settings.infinite_token_lifetime is True else _span(settings.token_lifetime)
     idle = None if endless or settings.infinite_idle_token_lifetime is True else _span(settings.idle_token_lifetime)
-    leeway = _span(settings.leeway) or timedelta(0)
     return RefreshPolicy(
-        rotating=settings.rotation_type == "rotating", leeway=leeway, lifetime=lifetime, idle_lifetime=idle
+        rotating=settings.rotation_type == "rotating",
+        leeway=_span(settings.leeway) or timedelta(0),
+        lifetime=lifetime,
+        idle_lifetime=idle,
     )
 
 
-def device(request: TokenRequest) -> Any:
-    """Where the request comes from."""
-    from freehold.protocols.oauth.authorize import device_of
-
-    return device_of(request.http)
-
-
 def _span(seconds: object) -> timedelta | None:
-    return timedelta(seconds=seconds) if isinstance(seconds, int) else None
+    return None if seconds is UNSET or not isinstance(seconds, int) else timedelta(seconds=seconds)

@@ -1,10 +1,10 @@
 """The grants of the token endpoint: one file each, and this list."""
 
+from freehold.protocols.oauth.exchange import Grant
 from freehold.protocols.oauth.grants.authorization_code import AUTHORIZATION_CODE
 from freehold.protocols.oauth.grants.client_credentials import CLIENT_CREDENTIALS
 from freehold.protocols.oauth.grants.password import PASSWORD, PASSWORD_REALM
 from freehold.protocols.oauth.grants.refresh_token import REFRESH_TOKEN
-from freehold.protocols.oauth.token import Grant
 
 GRANTS: dict[str, Grant] = {
     grant.grant_type: grant

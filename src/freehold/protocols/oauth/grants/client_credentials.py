@@ -5,29 +5,31 @@ Without a `scope` parameter the token carries every scope of the client grant; w
 
 from typing import Any
 
-from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS, may_act_for_itself, scopes_of
+from freehold.domain.access import CLIENT_GRANTS, may_act_for_itself, scopes_of
 from freehold.domain.keys import signing_key
 from freehold.kernel.declare import documents
-from freehold.protocols.oauth.errors import AccessDenied
-from freehold.protocols.oauth.issue import sign_access_token
-from freehold.protocols.oauth.token import Grant, TokenRequest, record
+from freehold.protocols.oauth.access_tokens import sign_access_token
+from freehold.protocols.oauth.audiences import NotGranted, default_audience, find_api, not_granted
+from freehold.protocols.oauth.errors import AccessDenied, InvalidRequest
+from freehold.protocols.oauth.exchange import Grant, TokenRequest, record
 
 
 async def redeem(request: TokenRequest) -> dict[str, Any]:
     """A token for the API in `audience`, or the tenant's default one. Raises AccessDenied without a client grant."""
     store, tenant, client = request.store, request.tenant, request.client
-    audience = request.text("audience") or await default_audience(request)
-    api = await documents.cached_by(store, tenant, RESOURCE_SERVERS, identifier=audience)
+    if request.text("organization"):
+        raise InvalidRequest("Organizations are not available on this server yet")
+    audience = request.text("audience") or await default_audience(store, tenant)
+    if not audience:
+        raise AccessDenied("No audience parameter was provided, and no default audience has been configured")
+    api = await find_api(store, tenant, audience)
     if api is None:
         raise AccessDenied(f"Service not found: {audience[:200]}")
     grant = await documents.cached_by(
         store, tenant, CLIENT_GRANTS, client_id=client.client_id, audience=audience, subject_type="client"
     )
     if grant is None or not may_act_for_itself(api):
-        raise AccessDenied(
-            f'Client is not authorized to access "{audience[:200]}". '
-            'You need to create a "client-grant" associated to this API. See: https://auth0.com/docs/api/v2#!/Client_Grants'
-        )
+        raise NotGranted(not_granted(client.client_id, audience))
     wanted = request.text("scope")
     scopes = scopes_of(grant, api)
     if wanted is not None:
@@ -59,15 +61,4 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
     return answer
 
 
-async def default_audience(request: TokenRequest) -> str:
-    """The tenant's default API. Raises AccessDenied when there is none."""
-    from freehold.domain.tenants.settings import SETTINGS
-
-    settings = await documents.cached_singleton(request.store, request.tenant, SETTINGS)
-    audience = settings.default_audience
-    if not isinstance(audience, str) or not audience:
-        raise AccessDenied("No audience parameter was provided, and no default audience has been configured")
-    return audience
-
-
-CLIENT_CREDENTIALS = Grant("client_credentials", redeem, success="seccft", failure="feccft", confidential=True)
+CLIENT_CREDENTIALS = Grant("client_credentials", redeem, failure="feccft", confidential=True)

@@ -5,78 +5,119 @@ The answer to an unknown user and to a wrong password is the same, in words and 
 
 from typing import Any
 
-from freehold.domain.connections import CONNECTIONS, enabled_connections
+from freehold.domain.access import ResourceServer
+from freehold.domain.connections import CONNECTIONS, Connection
 from freehold.domain.tenants.settings import SETTINGS
-from freehold.domain.users import find_database, find_for_login, record_login, verify_password
+from freehold.domain.users import (
+    Database,
+    SignIn,
+    Verification,
+    attempt_subject,
+    find_database,
+    find_for_login,
+    record_login,
+    verify_password,
+)
 from freehold.kernel.declare import documents
+from freehold.protocols.oauth.audiences import default_audience, find_api, scopes_for_users
 from freehold.protocols.oauth.errors import AccessDenied, InvalidGrant, InvalidRequest
-from freehold.protocols.oauth.token import Grant, TokenRequest, record
-from freehold.protocols.oauth.user_tokens import Issue, find_api, issue, prepare
+from freehold.protocols.oauth.exchange import Grant, TokenRequest, record
+from freehold.protocols.oauth.user_tokens import Issue, issue, may_still_sign_in, prepare
 
 WRONG = "Wrong email or password."
+_STANDARD = ("openid", "profile", "email", "address", "phone")
 
 
 async def redeem_password(request: TokenRequest) -> dict[str, Any]:
     """Tokens for a user of the tenant's `default_directory`. Raises InvalidGrant, AccessDenied."""
     settings = await documents.cached_singleton(request.store, request.tenant, SETTINGS)
-    connection = settings.default_directory
-    if not isinstance(connection, str) or not connection:
+    if not settings.default_directory:
         raise AccessDenied("Authorization server not configured with default connection.")
-    return await _redeem(request, connection, gty="password")
+    return await _redeem(request, settings.default_directory)
 
 
 async def redeem_realm(request: TokenRequest) -> dict[str, Any]:
     """Tokens for a user of the connection in `realm`. Raises InvalidGrant, InvalidRequest."""
-    return await _redeem(request, request.required("realm"), gty="password")
+    return await _redeem(request, request.required("realm"))
 
 
-async def _redeem(request: TokenRequest, realm: str, *, gty: str) -> dict[str, Any]:
-    store, tenant, client = request.store, request.tenant, request.client
+async def _redeem(request: TokenRequest, realm: str) -> dict[str, Any]:
+    store, tenant = request.store, request.tenant
     username, password = request.required("username"), request.required("password")
-    connection = await documents.cached_by(store, tenant, CONNECTIONS, name=realm)
-    if connection is None:
-        raise InvalidRequest("the connection was not found")
-    if connection.strategy != "auth0":
-        raise InvalidRequest("specified strategy does not support requested operation")
-    if connection.id not in {enabled.id for enabled in await enabled_connections(store, tenant, client.client_id)}:
-        raise InvalidRequest("the connection was disabled")
+    connection = await _connection(request, realm)
     request.notes.update(
         user_name=username[:256], connection=connection.name, connection_id=connection.id, strategy="auth0",
         strategy_type="database",
     )  # fmt: skip
     database = await find_database(store, tenant, realm)
-    found = await find_for_login(store, tenant, database, username) if database else None
-    verification = await verify_password(store, tenant, request.services.passwords, found, password)
-    if found is None or not verification.ok:
-        raise InvalidGrant(WRONG)
-    user = found.user
-    request.notes.update(user_id=user.user_id, user_name=user.email or user.user_id)
+    assert database is not None  # the connection is there
+    found = await find_for_login(store, tenant, database, username)
+    guard = request.services.login_guard.attempt(
+        store, tenant, connection=database.name, subject=attempt_subject(found, username), ip=request.ip,
+        enabled=database.is_guarded,
+    )  # fmt: skip
+    async with guard as attempt:
+        verification = await verify_password(store, tenant, request.services.passwords, found, password)
+        if found is None or not verification.ok:
+            async with store.transaction() as tx:
+                if await attempt.failed(tx):
+                    await record(tx, request, "limit_wc", description="Blocked account: too many failed sign-ins")
+                    if found is not None:
+                        await request.services.mail.send_blocked_account(
+                            tx, tenant, found.user.user_id, connection=database.name, subject=attempt.subject,
+                            ip=request.ip,
+                        )  # fmt: skip
+            raise InvalidGrant(WRONG)
+        return await _issue(request, database, found, verification, attempt)
+
+
+async def _issue(
+    request: TokenRequest, database: Database, found: SignIn, verification: Verification, attempt: Any
+) -> dict[str, Any]:
+    store, tenant, user = request.store, request.tenant, found.user
+    request.notes.update(user_id=user.user_id, user_name=user.email or user.username or user.user_id)
     if user.blocked:
+        async with store.transaction() as tx:
+            await attempt.succeeded(tx)
         raise AccessDenied("user is blocked", code="unauthorized")
-    asked = (request.text("scope") or "openid profile email").split()
-    audience = request.text("audience")
-    if audience is None:
-        settings = await documents.cached_singleton(store, tenant, SETTINGS)
-        audience = settings.default_audience if isinstance(settings.default_audience, str) else None
-    prepared = await prepare(
-        request,
-        Issue(
-            user=user,
-            api=await find_api(store, tenant, audience),
-            asked=asked,
-            scopes=asked,
-            connection=connection.name,
-            auth_time=tenant.clock.now_ms() // 1000,
-            gty=gty,
-        ),
+    api = await find_api(store, tenant, request.text("audience") or await default_audience(store, tenant))
+    asked = (request.text("scope") or "").split() or await _everything(request, api)
+    wanted = Issue(
+        user=user,
+        api=api,
+        asked=asked if request.text("scope") else (),
+        scopes=asked,
+        connection=database.name,
+        auth_time=tenant.clock.now_ms() // 1000,
+        gty="password",
     )
+    prepared = await prepare(request, wanted)
     async with store.transaction() as tx:
-        await record_login(tx, tenant, found, ip=request.http.client_ip, verification=verification)
-        await record(tx, request, "sepft")
+        await attempt.succeeded(tx)
+        await record_login(tx, tenant, found, ip=request.ip, verification=verification)
+        await record(tx, request, "sepft", scope=" ".join(prepared.scopes))
         return await issue(tx, request, prepared)
 
 
-PASSWORD = Grant("password", redeem_password, success="sepft", failure="fepft")
-PASSWORD_REALM = Grant(
-    "http://auth0.com/oauth/grant-type/password-realm", redeem_realm, success="sepft", failure="fepft"
-)
+async def _connection(request: TokenRequest, realm: str) -> Connection:
+    """The database of this name, if the client's users may come from it. Raises InvalidRequest."""
+    connection = await documents.cached_by(request.store, request.tenant, CONNECTIONS, name=realm)
+    if connection is None:
+        raise InvalidRequest("the connection was not found")
+    if connection.strategy != "auth0":
+        raise InvalidRequest("specified strategy does not support requested operation")
+    if not await may_still_sign_in(request.store, request.tenant, request.client, realm):
+        raise InvalidRequest("the connection was disabled")
+    return connection
+
+
+async def _everything(request: TokenRequest, api: ResourceServer | None) -> list[str]:
+    """What a request without `scope` gets: the application has the user's password, so it may as well (recorded)."""
+    if api is None:
+        return list(_STANDARD)
+    allowed = await scopes_for_users(request.store, request.tenant, request.client, api)
+    return [*_STANDARD, *sorted(allowed)]
+
+
+PASSWORD = Grant("password", redeem_password, failure="fepft")
+PASSWORD_REALM = Grant("http://auth0.com/oauth/grant-type/password-realm", redeem_realm, failure="fepft")

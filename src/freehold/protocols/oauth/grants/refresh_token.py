@@ -1,74 +1,103 @@
 """Exchanging a refresh token (RFC 6749 section 6, RFC 9700 section 4.14).
 
-User, client, API and grant are looked at anew at every exchange. A token that was exchanged before and comes again
-outside the leeway revokes its whole family, and the tenant's log says so.
+User, client, connection, API and consent are looked at anew at every exchange. A token that was exchanged before and
+comes again outside the leeway revokes its whole family, and the tenant's log says so.
 """
 
 from typing import Any
 
-from freehold.domain.sessions import Exchange, Outcome, exchange_refresh_token, find_refresh_token
+from freehold.domain.sessions import (
+    Exchange,
+    Outcome,
+    RefreshToken,
+    belonged_to_deleted_user,
+    exchange_refresh_token,
+    find_refresh_token,
+)
 from freehold.domain.users import find_profile
-from freehold.protocols.oauth.errors import InvalidGrant, InvalidScope
-from freehold.protocols.oauth.token import Grant, TokenRequest, record
-from freehold.protocols.oauth.user_tokens import Issue, device, find_api, prepare, refresh_policy
+from freehold.login import device_of
+from freehold.protocols.oauth.audiences import find_api
+from freehold.protocols.oauth.errors import InvalidGrant
+from freehold.protocols.oauth.exchange import Grant, TokenRequest, record
+from freehold.protocols.oauth.user_tokens import (
+    Issue,
+    Prepared,
+    may_still_sign_in,
+    prepare,
+    refresh_policy,
+    still_consents,
+)
 
 UNKNOWN = "Unknown or invalid refresh token."
 NO_USER = "The refresh_token was generated for a user who doesn't exist anymore."
 
 
 async def redeem(request: TokenRequest) -> dict[str, Any]:
-    """New tokens of the same or a smaller scope. Raises InvalidGrant, InvalidScope."""
-    store, tenant, client = request.store, request.tenant, request.client
+    """New tokens of the same or a smaller scope. Raises InvalidGrant."""
+    tenant, client = request.tenant, request.client
     value = request.required("refresh_token")
-    found = await find_refresh_token(store, tenant, value)
+    found = await find_refresh_token(request.store, tenant, value)
     prepared = None
     if found is not None and found.client_id == client.client_id:
-        request.notes.update(user_id=found.user_id, connection=found.connection)
-        user = await find_profile(store, tenant, found.user_id)
-        if user is None:
-            raise InvalidGrant(NO_USER)
-        if user.blocked:
-            raise InvalidGrant("user is blocked")
-        granted = found.resource_servers[0]
-        scopes = str(granted["scopes"]).split()
-        asked = (request.text("scope") or "").split()
-        if set(asked) - set(scopes):
-            raise InvalidScope("The scopes asked for go beyond those of the refresh token")
-        audience = request.text("audience")
-        if audience is not None and audience != granted["audience"]:
-            raise InvalidGrant(UNKNOWN)
-        context = found.context
-        prepared = await prepare(
-            request,
-            Issue(
-                user=user,
-                api=await find_api(store, tenant, str(granted["audience"])),
-                asked=asked or scopes,
-                scopes=asked or scopes,
-                connection=found.connection,
-                sid=found.session_id,
-                auth_time=context.get("auth_time"),
-                tells_auth_time=bool(context.get("tells_auth_time")),
-                amr=tuple(context.get("amr") or ()),
-                grant_id=found.grant_id,
-                gty="refresh_token",
-            ),
-        )
-    async with store.transaction() as tx:
+        prepared = await _prepare(request, found)
+    async with request.store.transaction() as tx:
         exchange = await exchange_refresh_token(
-            tx, tenant, value, client_id=client.client_id, policy=refresh_policy(client), device=device(request)
+            tx, tenant, value, client_id=client.client_id, policy=refresh_policy(client), device=device_of(request.http)
         )
         if prepared is not None and exchange.succeeded:
-            await record(tx, request, "sertft")
-        elif exchange.outcome is Outcome.REUSED and exchange.token is not None:
-            reused = exchange.token
+            await record(tx, request, "sertft", scope=" ".join(prepared.scopes))
+            return _answer(prepared.answer, exchange)
+        if exchange.outcome is Outcome.REUSED and exchange.token is not None:
             await record(
-                tx, request, "ferrt", user_id=reused.user_id, description="A rotated refresh token was used again",
-                details={"familyId": reused.id},
+                tx, request, "ferrt", user_id=exchange.token.user_id, connection=exchange.token.connection,
+                description="Reused rotating refresh token", details={"familyId": exchange.token.id},
             )  # fmt: skip
-    if prepared is None or not exchange.succeeded:
+    if exchange.outcome is Outcome.UNKNOWN and await belonged_to_deleted_user(request.store, tenant, value):
+        raise InvalidGrant(NO_USER)
+    raise InvalidGrant(UNKNOWN)
+
+
+async def _prepare(request: TokenRequest, found: RefreshToken) -> Prepared:
+    """Check that the grant still holds, and sign what it stands for. Raises InvalidGrant.
+
+    Scopes that were never granted are left out rather than refused: applications repeat what they asked for at first,
+    and may not have got all of it.
+    """
+    store, tenant, client, context = request.store, request.tenant, request.client, found.context
+    request.notes.update(user_id=found.user_id, connection=found.connection)
+    user = await find_profile(store, tenant, found.user_id)
+    if user is None or not await may_still_sign_in(store, tenant, client, found.connection):
         raise InvalidGrant(UNKNOWN)
-    return _answer(prepared.answer, exchange)
+    request.notes["user_name"] = user.email or user.username or user.user_id
+    if user.blocked:
+        raise InvalidGrant("user is blocked")
+    audience = str(found.resource_servers[0]["audience"]) if found.resource_servers else ""
+    if request.text("audience") not in {None, audience or f"{tenant.issuer}userinfo"}:
+        raise InvalidGrant(UNKNOWN)
+    granted = str(context["scope"]).split()
+    if context.get("consented") and not await still_consents(
+        store, tenant, client, user_id=user.user_id, audience=audience, scopes=granted
+    ):
+        raise InvalidGrant(UNKNOWN)
+    api = await find_api(store, tenant, audience)
+    if api is not None and not api.allow_offline_access:
+        raise InvalidGrant(UNKNOWN)
+    asked = (request.text("scope") or "").split()
+    wanted = Issue(
+        user=user,
+        api=api,
+        asked=asked or granted,
+        scopes=[scope for scope in granted if scope in asked] if asked else granted,
+        connection=found.connection,
+        sid=found.session_id,
+        auth_time=context.get("auth_time"),
+        tells_auth_time=bool(context.get("tells_auth_time")),
+        amr=tuple(context.get("amr") or ()),
+        grant_id=found.grant_id,
+        gty="refresh_token",
+        refreshable=False,
+    )
+    return await prepare(request, wanted)
 
 
 def _answer(tokens: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
@@ -78,4 +107,4 @@ def _answer(tokens: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
     return {"access_token": tokens["access_token"], "refresh_token": exchange.value, **tokens}
 
 
-REFRESH_TOKEN = Grant("refresh_token", redeem, success="sertft", failure="fertft")
+REFRESH_TOKEN = Grant("refresh_token", redeem, failure="fertft")
