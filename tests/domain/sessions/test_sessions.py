@@ -80,13 +80,18 @@ async def test_authenticating_again_changes_the_cookie(people: TenantUnderTest) 
     session, cookie = await begin(people)
     people.clock.advance(seconds=60)
     async with people.store.transaction() as tx:
-        renewed = await reauthenticate(tx, people.tenant, session)
+        renewed = await reauthenticate(
+            tx, people.tenant, session, connection="db", client_id="other", device=HERE,
+            lifetimes=Lifetimes(idle=timedelta(hours=1), absolute=timedelta(hours=3)),
+        )  # fmt: skip
 
     assert renewed is not None
     assert await find_session(people.store, people.tenant, cookie) is None
     found = await find_session(people.store, people.tenant, renewed[1])
     assert found is not None
     assert (found.id, found.auth_time) == (session.id, session.auth_time + 60)
+    assert found.clients == ("app", "other")
+    assert found.expires_at_ms == session.expires_at_ms + 60_000
 
 
 async def test_the_api_shows_a_session_and_ends_it(people: TenantUnderTest) -> None:
