@@ -265,7 +265,6 @@ create table sessions (
 ) {without_rowid};
 create unique index sessions_token_hash on sessions (tenant_id, token_hash);
 create index sessions_user_id_id on sessions (tenant_id, user_id, id);
-create index sessions_idle_expires_at_ms on sessions (tenant_id, idle_expires_at_ms);
 
 create table refresh_tokens (
     tenant_id text not null,
@@ -291,8 +290,6 @@ create table refresh_tokens (
     primary key (tenant_id, id)
 ) {without_rowid};
 create index refresh_tokens_user_id_id on refresh_tokens (tenant_id, user_id, id);
-create index refresh_tokens_idle_expires_at_ms on refresh_tokens (tenant_id, idle_expires_at_ms) where idle_expires_at_ms is not null;
-create index refresh_tokens_expires_at_ms on refresh_tokens (tenant_id, expires_at_ms) where expires_at_ms is not null;
 
 create table revoked_grants (
     tenant_id text not null,
@@ -300,7 +297,6 @@ create table revoked_grants (
     expires_at_ms bigint not null,
     primary key (tenant_id, grant_id)
 ) {without_rowid};
-create index revoked_grants_expires_at_ms on revoked_grants (tenant_id, expires_at_ms);
 
 create table authorization_codes (
     tenant_id text not null,
@@ -314,7 +310,6 @@ create table authorization_codes (
     access_token_hash text,
     primary key (tenant_id, code_hash)
 ) {without_rowid};
-create index authorization_codes_expires_at_ms on authorization_codes (tenant_id, expires_at_ms);
 
 create table login_transactions (
     tenant_id text not null,
@@ -324,7 +319,6 @@ create table login_transactions (
     expires_at_ms bigint not null,
     primary key (tenant_id, id)
 ) {without_rowid};
-create index login_transactions_expires_at_ms on login_transactions (tenant_id, expires_at_ms);
 
 create table device_credentials (
     tenant_id text not null,
@@ -349,7 +343,6 @@ create table tickets (
     primary key (tenant_id, value_hash)
 ) {without_rowid};
 create index tickets_user_id_value_hash on tickets (tenant_id, user_id, value_hash);
-create index tickets_expires_at_ms on tickets (tenant_id, expires_at_ms);
 
 create table attempts (
     tenant_id text not null,
@@ -361,7 +354,6 @@ create table attempts (
     expires_at_ms bigint not null,
     primary key (tenant_id, purpose, subject, ip)
 ) {without_rowid};
-create index attempts_expires_at_ms on attempts (tenant_id, expires_at_ms);
 create index attempts_subject on attempts (tenant_id, subject);
 
 create table mails (
@@ -402,4 +394,3 @@ create table used_assertions (
     expires_at_ms bigint not null,
     primary key (tenant_id, client_id, jti)
 ) {without_rowid};
-create index used_assertions_expires_at_ms on used_assertions (tenant_id, expires_at_ms);

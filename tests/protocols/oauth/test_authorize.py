@@ -61,6 +61,8 @@ def test_a_session_serves_other_applications_of_the_same_connection(
     installation: Installation, app: Application, browser: BrowserSession
 ) -> None:
     other = make_application(installation)
+    clients = [{"client_id": other.client_id, "status": False}]
+    app.manage("PATCH", f"/connections/{app.connection_id}/clients", clients)
     assert browser.open(other.authorize_url(prompt="none")).query["error"] == "login_required"
 
     clients = [{"client_id": other.client_id, "status": True}]

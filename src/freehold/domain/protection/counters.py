@@ -19,7 +19,7 @@ ATTEMPTS = Ephemeral(
             Column("expires_at_ms", "bigint"),
         ),
         key=("tenant_id", "purpose", "subject", "ip"),
-        indexes=(Index(("tenant_id", "expires_at_ms")), Index(("tenant_id", "subject"))),
+        indexes=(Index(("tenant_id", "subject")),),
     ),
     because="Who is guessing at one server has to begin anew at another; counts only say what happened lately here.",
     expiry=(Expiry("expires_at_ms"),),

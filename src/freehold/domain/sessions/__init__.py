@@ -2,7 +2,6 @@
 
 from freehold.domain.sessions import device_credentials, operations
 from freehold.domain.sessions.codes import Code, CodeOutcome, consume_code, find_code, issue_code
-from freehold.domain.sessions.expiry import forget
 from freehold.domain.sessions.login_transactions import (
     LoginTransaction,
     begin_login,
@@ -44,14 +43,10 @@ from freehold.domain.sessions.tables import TABLES
 from freehold.domain.sessions.tokens import hashed
 from freehold.kernel.declare import Package
 
-TOPIC_FORGET = "sessions.forget"
-
 PACKAGE = Package(
     name="sessions",
     declarations=(*TABLES, device_credentials.DEVICE_CREDENTIALS),
     operations=(*operations.OPERATIONS, *device_credentials.OPERATIONS),
-    jobs={TOPIC_FORGET: forget},
-    periodic={TOPIC_FORGET: 3600},
 )
 
 __all__ = [

@@ -32,7 +32,6 @@ SESSIONS = Stored(
         indexes=(
             Index(("tenant_id", "token_hash"), unique=True),
             Index(("tenant_id", "user_id", "id")),
-            Index(("tenant_id", "idle_expires_at_ms")),
         ),
     ),
     refs={"user_id": "users"},
@@ -68,12 +67,7 @@ REFRESH_TOKENS = Stored(
             Column("metadata", "text", null=True),
         ),
         key=("tenant_id", "id"),
-        # Most refresh tokens never end by time, and cost the last two nothing.
-        indexes=(
-            Index(("tenant_id", "user_id", "id")),
-            Index(("tenant_id", "idle_expires_at_ms"), where="idle_expires_at_ms is not null"),
-            Index(("tenant_id", "expires_at_ms"), where="expires_at_ms is not null"),
-        ),
+        indexes=(Index(("tenant_id", "user_id", "id")),),
     ),
     refs={"user_id": "users"},
     cascade=frozenset({"user_id"}),
@@ -86,7 +80,6 @@ REVOKED_GRANTS = Stored(
         "revoked_grants",
         (Column("tenant_id", "text"), Column("grant_id", "text"), Column("expires_at_ms", "bigint")),
         key=("tenant_id", "grant_id"),
-        indexes=(Index(("tenant_id", "expires_at_ms")),),
     ),
     expiry=(Expiry("expires_at_ms"),),
 )
@@ -106,7 +99,6 @@ AUTHORIZATION_CODES = Ephemeral(
             Column("access_token_hash", "text", null=True),
         ),
         key=("tenant_id", "code_hash"),
-        indexes=(Index(("tenant_id", "expires_at_ms")),),
     ),
     # So long is a second use of a code noticed.
     expiry=(Expiry("expires_at_ms", kept_s=86_400),),
@@ -125,7 +117,6 @@ LOGIN_TRANSACTIONS = Ephemeral(
             Column("expires_at_ms", "bigint"),
         ),
         key=("tenant_id", "id"),
-        indexes=(Index(("tenant_id", "expires_at_ms")),),
     ),
     expiry=(Expiry("expires_at_ms"),),
     because="A sign-in that is under way is bound to a page that is open in a browser of this server; it starts anew"

@@ -4,10 +4,10 @@ from freehold.kernel.declare.expiry import remove_expired
 from freehold.kernel.jobs import Job
 
 TOPIC = "tenants.expiry"
-EVERY_S = 600
+EVERY_S = 3600
 
 
 async def clear_away(job: Job) -> None:
     """Remove expired rows, tenant by tenant."""
     for tenant in await job.services.tenants.all():
-        await remove_expired(job.services.store, job.services.registry, tenant)
+        await remove_expired(job.services.store, tenant)

@@ -35,7 +35,7 @@ TICKETS = Stored(
             Column("used_at_ms", "bigint", null=True),
         ),
         key=("tenant_id", "value_hash"),
-        indexes=(Index(("tenant_id", "user_id", "value_hash")), Index(("tenant_id", "expires_at_ms"))),
+        indexes=(Index(("tenant_id", "user_id", "value_hash")),),
     ),
     refs={"user_id": "users"},
     cascade=frozenset({"user_id"}),

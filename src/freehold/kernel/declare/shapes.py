@@ -231,7 +231,7 @@ class Stored:
     json_columns: frozenset[str] = frozenset()
     """Text columns that hold JSON, which the archive shows as such."""
     expiry: tuple[Expiry, ...] = ()
-    """When rows are over; each column wants an index behind the tenant's."""
+    """When rows are over; any of these will do."""
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """What the protocol keeps of its own; apart from the endpoints, because the registry is needed without them."""
 
 from freehold.kernel.declare import Ephemeral, Expiry, Package
-from freehold.kernel.store.schema import Column, Index, Table
+from freehold.kernel.store.schema import Column, Table
 
 USED_ASSERTIONS = Ephemeral(
     table=Table(
@@ -13,7 +13,6 @@ USED_ASSERTIONS = Ephemeral(
             Column("expires_at_ms", "bigint"),
         ),
         key=("tenant_id", "client_id", "jti"),
-        indexes=(Index(("tenant_id", "expires_at_ms")),),
     ),
     expiry=(Expiry("expires_at_ms"),),
     because="An assertion names this server and lives for five minutes at most; elsewhere it is worth nothing.",
