@@ -1,9 +1,11 @@
 """Bulk exports through the API: both formats, chosen fields, and a link that lives a minute."""
 
+import asyncio
 import csv
 import gzip
 import io
 import json
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +14,7 @@ import pytest
 from freehold.domain.jobs import add_routes
 from freehold.domain.jobs.export_format import ExportField
 from freehold.kernel.declare.validation import InvalidBody
-from tests.support.asgi import Reply, ask
+from tests.support.asgi import Reply, http_scope
 from tests.support.people import DATABASE, TenantUnderTest
 
 
@@ -29,7 +31,21 @@ async def fetch(people: TenantUnderTest, location: str) -> Reply:
     if not any(route.name == "jobs.download" for route in people.app.router.routes()):
         add_routes(people.app.router)
     parts = urlsplit(location)
-    return await ask(people.app, "GET", f"{parts.path}?{parts.query}", host=parts.netloc)
+    reply = Reply()
+
+    async def receive() -> dict[str, Any]:
+        # The client stays until it has everything: a file is sent only as long as somebody listens.
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        return await future
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            reply.status = message["status"]
+            reply.headers = [(name.decode(), value.decode()) for name, value in message["headers"]]
+        reply.body += message.get("body", b"")
+
+    await people.app(http_scope("GET", f"{parts.path}?{parts.query}", [("host", parts.netloc)]), receive, send)
+    return reply
 
 
 async def export(people: TenantUnderTest, body: dict[str, Any] | None = None) -> str:

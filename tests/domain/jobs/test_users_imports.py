@@ -1,12 +1,13 @@
 """Bulk imports through the API: the schema, every row error, upsert, limits, and what survives a crash."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from freehold.domain.jobs import users_import
-from freehold.domain.jobs.jobs import load_job
+from freehold.domain.jobs.jobs import ApiJob, load_job
 from freehold.domain.users import find_for_login, record_login, verify_password
 from freehold.domain.users.importing import place_users
 from freehold.kernel import vault
@@ -345,7 +346,6 @@ async def test_a_job_that_was_cut_off_goes_on_where_it_stopped(
     job = await load_job(people.store, people.tenant, job_id)
     assert job is not None
     raws = users_import.read_upload(json.dumps(rows).encode())
-    writer = open_bulk(people.store.url)
     original = place_users
     calls = 0
 
@@ -353,18 +353,25 @@ async def test_a_job_that_was_cut_off_goes_on_where_it_stopped(
         nonlocal calls
         calls += 1
         if calls == 2:
-            raise KeyboardInterrupt
+            raise RuntimeError("cut off")
         return original(*args, **kwargs)
 
     monkeypatch.setattr(users_import, "place_users", cut_off)
-    with pytest.raises(KeyboardInterrupt):
-        users_import.import_rows(writer, people.tenant, job, raws)
+
+    def attempt(known: ApiJob) -> users_import.Progress:
+        writer = open_bulk(people.store.url)
+        try:
+            return users_import.import_rows(writer, people.tenant, known, raws)
+        finally:
+            writer.close()
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        await asyncio.to_thread(attempt, job)
     assert len(await people.store.all("select 1 from users")) == 1
 
     again = await load_job(people.store, people.tenant, job_id)
     assert again is not None
-    progress = users_import.import_rows(writer, people.tenant, again, raws)
-    writer.close()
+    progress = await asyncio.to_thread(attempt, again)
 
     assert (progress.inserted, progress.failed) == (4, 1)
     assert len(await people.store.all("select 1 from users")) == 4

@@ -7,7 +7,7 @@ everything stays in its file.
 import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -43,7 +43,10 @@ def errand_for(job: Job, job_id: str) -> bytes:
     )
 
 
-async def on_errand(argument: bytes, work: Callable[[Errand, Store, TenantScope], Awaitable[None]]) -> None:
+T = TypeVar("T")
+
+
+async def on_errand(argument: bytes, work: Callable[[Errand, Store, TenantScope], Awaitable[T]]) -> T:
     """Open what the errand names, do the work, close again."""
     errand = msgspec.json.decode(argument, type=Errand)
     clock = SystemClock()
@@ -55,6 +58,6 @@ async def on_errand(argument: bytes, work: Callable[[Errand, Store, TenantScope]
         # Thousands of small objects live for a batch and make no cycles; looking for cycles would cost a third.
         gc.freeze()
         gc.disable()
-        await work(errand, store, await directory.by_id(errand.tenant_id))
+        return await work(errand, store, await directory.by_id(errand.tenant_id))
     finally:
         await store.close()

@@ -79,16 +79,20 @@ class Progress:
 
 def run(argument: bytes) -> bytes:
     """The child's function; the outcome stands in the job's row."""
-    asyncio.run(on_errand(argument, _import))
+    # The bulk writer brings an event loop of its own, so that ours ends before it begins.
+    upload = asyncio.run(on_errand(argument, _read))
+    if upload is not None:
+        import_upload(*upload)
     return b""
 
 
 async def import_here(store: Store, tenant: TenantScope, job_id: str) -> None:
     """Import a small upload in this process, in a thread: a child would take a hundred times as long to start."""
-    job = await load_job(store, tenant, job_id)
-    if job is not None and job.status in {"pending", "processing"}:
-        sealed = b"".join([chunk async for chunk in read_file(store, tenant, job.id, UPLOAD)])
-        await asyncio.to_thread(import_upload, store.url, tenant, job, sealed)
+    upload = await _read(
+        Errand(database_url=store.url, master_key="", tenant_id=tenant.id, job_id=job_id), store, tenant
+    )
+    if upload is not None:
+        await asyncio.to_thread(import_upload, *upload)
 
 
 def is_small(job: ApiJob) -> bool:
@@ -101,12 +105,13 @@ def summary_of(job: ApiJob) -> dict[str, int]:
     return Progress(**job.inner.get("progress", {})).summary()
 
 
-async def _import(errand: Errand, store: Store, tenant: TenantScope) -> None:
+async def _read(errand: Errand, store: Store, tenant: TenantScope) -> tuple[str, TenantScope, ApiJob, bytes] | None:
+    """What `import_upload` takes, or None for a job that is done."""
     job = await load_job(store, tenant, errand.job_id)
     if job is None or job.status not in {"pending", "processing"}:
-        return
+        return None
     sealed = b"".join([chunk async for chunk in read_file(store, tenant, job.id, UPLOAD)])
-    import_upload(errand.database_url, tenant, job, sealed)
+    return errand.database_url, tenant, job, sealed
 
 
 def import_upload(database_url: str, tenant: TenantScope, job: ApiJob, sealed: bytes) -> None:
