@@ -11,6 +11,7 @@ import pytest
 
 from freehold.demo.auth0_export import Export
 from freehold.domain.users import MFA_SECRETS, USERS, credentials, find_profile
+from freehold.domain.users.importing import write_users
 from freehold.kernel import vault
 from freehold.kernel.crypto.passwords import HashPolicy, hash_password
 from freehold.kernel.crypto.passwords.pool import PasswordPool
@@ -126,20 +127,20 @@ async def test_an_import_that_was_cut_off_is_completed_by_the_next(
 ) -> None:
     pieces = {"users": (export.users,), "hashes": (export.hashes,), "config": export.config}
     monkeypatch.setattr(auth0, "BATCH_USERS", 300)
-    written, write = 0, auth0.write_users
+    written, write = 0, write_users
 
     def dies(*arguments: Any) -> Any:
         nonlocal written
         if written == 3:
-            raise KeyboardInterrupt
+            raise OSError("the plug is pulled")
         written += 1
         return write(*arguments)
 
     monkeypatch.setattr(auth0, "write_users", dies)
     work = auth0.Auth0Import(arriving.store, arriving.tenant, auth0.Sources(**pieces))  # type: ignore[arg-type]
     await work.check()
-    with pytest.raises(KeyboardInterrupt):
-        work._write_users()
+    with pytest.raises(OSError, match="the plug"):
+        await work.write()
     assert await arriving.count("users") == 900
     monkeypatch.setattr(auth0, "write_users", write)
 
