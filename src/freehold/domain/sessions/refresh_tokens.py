@@ -178,12 +178,20 @@ async def issue_refresh_token(
     return token, value
 
 
-async def find_refresh_token(reader: Reader, tenant: TenantScope, value: str) -> RefreshToken | None:
-    """The grant of a token that would be accepted now, without using it; None for any other string."""
+async def find_refresh_token(
+    reader: Reader,
+    tenant: TenantScope,
+    value: str,
+    *,
+    policy: RefreshPolicy = RefreshPolicy(),
+) -> RefreshToken | None:
+    """The grant of a token that would be accepted now under this policy, without using it; None for any other string."""
     token = await _find_family(reader, tenant, value)
-    if token is None or hashed(value) not in token.live or not token.is_live(tenant.clock.now_ms()):
+    now, presented = tenant.clock.now_ms(), hashed(value)
+    if token is None or not token.is_live(now):
         return None
-    return token
+    accepted = presented in token.live or _within_leeway(token, presented, policy, now)
+    return token if accepted else None
 
 
 async def exchange_refresh_token(

@@ -44,7 +44,7 @@ async def _prepare(request: TokenRequest, code: Code) -> Prepared:
     check_redirect_uri(request.text("redirect_uri"), expected=payload.get("redirect_uri"))
     check_verifier(request.text("code_verifier"), payload, client)
     user = await find_profile(store, tenant, code.user_id)
-    connection, scopes = str(payload["connection"]), str(payload["scope"]).split()
+    connection, scopes = str(payload["connection"]), str(payload.get("scope", "")).split()
     if user is None or not await may_still_sign_in(store, tenant, client, connection):
         raise InvalidGrant(WRONG_CODE)
     request.notes["user_name"] = user.email or user.username or user.user_id

@@ -36,15 +36,18 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
     """New tokens of the same or a smaller scope. Raises InvalidGrant."""
     tenant, client = request.tenant, request.client
     value = request.required("refresh_token")
-    found = await find_refresh_token(request.store, tenant, value)
+    policy = refresh_policy(client)
+    found = await find_refresh_token(request.store, tenant, value, policy=policy)
     prepared = None
     if found is not None and found.client_id == client.client_id:
         prepared = await _prepare(request, found)
     async with request.store.transaction() as tx:
         exchange = await exchange_refresh_token(
-            tx, tenant, value, client_id=client.client_id, policy=refresh_policy(client), device=device_of(request.http)
+            tx, tenant, value, client_id=client.client_id, policy=policy, device=device_of(request.http)
         )
-        if prepared is not None and exchange.succeeded:
+        if exchange.succeeded:
+            if prepared is None:  # it changed meanwhile: nothing is used up
+                raise InvalidGrant(UNKNOWN)
             await record(tx, request, "sertft", scope=" ".join(prepared.scopes))
             return _answer(prepared.answer, exchange)
         if exchange.outcome is Outcome.REUSED and exchange.token is not None:
