@@ -182,6 +182,9 @@ def make_application(installation: Installation, **settings: Any) -> Application
     if body["token_endpoint_auth_method"] == "none":
         body["grant_types"] = [grant for grant in body["grant_types"] if grant != "client_credentials"]
     with installation.management() as api:
+        # Otherwise it could use the databases of all applications made before it.
+        off = {"flags": {"enable_client_connections": False}}
+        assert api.patch("/tenants/settings", json=off).status_code == 200
         made = _made(api.post("/clients", json=body))
         connection = _made(
             api.post(

@@ -362,3 +362,14 @@ async def test_the_second_factor_of_the_older_kind_is_taken_off(people: TenantUn
     assert (await people.api("DELETE", f"{path}/sms")).status == 400
     assert (await people.api("POST", f"{path}/actions/invalidate-remember-browser")).status == 204
     assert (await people.api("DELETE", "users/auth0|nobody/multifactor/duo")).status == 404
+
+
+async def test_a_user_is_removed_from_a_database_by_address(people: TenantUnderTest) -> None:
+    user = await people.add_user("a@example.com")
+    database = (await people.api("GET", "connections")).json()[0]["id"]
+    for address in ("A@Example.com", "nobody@example.com"):
+        assert (await people.api("DELETE", f"connections/{database}/users", email=address)).status == 204
+    assert (await people.api("GET", f"users/{user['user_id']}")).status == 404
+    assert (await people.api("DELETE", f"connections/{database}/users")).status == 400
+    missing = await people.api("DELETE", "connections/con_0000000000000000/users", email="a@example.com")
+    assert (missing.status, missing.json()["message"]) == (400, "The connection does not exist")

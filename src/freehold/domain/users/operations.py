@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from freehold.domain.connections import CONNECTIONS
 from freehold.domain.users import linking, shown
 from freehold.domain.users.accounts import PreparedPassword, create_user, delete_user, prepare_password, save_user
 from freehold.domain.users.changes import LongName, Name, PreparedChange, UserPatch, apply_change, prepare_change
 from freehold.domain.users.databases import Database, get_database, is_enabled
-from freehold.domain.users.documents import USERS
+from freehold.domain.users.documents import DATABASE, USERS
 from freehold.domain.users.identifiers import canonical_email
 from freehold.domain.users.link_tokens import secondary_of_token
 from freehold.domain.users.listing import list_users
@@ -22,6 +23,7 @@ from freehold.kernel.errors import BadRequest, Forbidden
 from freehold.kernel.http.response import Response, json
 
 MOST_BY_EMAIL = 100
+_BY_EMAIL = "select id from users where tenant_id = :tenant_id and ix_connection = :connection and ix_email = :email"
 _FACTORS = {"duo": "duo", "google-authenticator": "google-authenticator"}
 
 
@@ -154,13 +156,24 @@ async def delete_one(call: Call) -> None:
     await delete_user(call.tx, call.tenant, call.params["id"], actor=call.actor)
 
 
+async def delete_by_email(call: Call) -> None:
+    """DELETE connections/{id}/users: remove whoever has this address there; nobody is a success."""
+    email = _email_asked_for(call)
+    connection = await documents.find(call.tx, call.tenant, CONNECTIONS, call.params["id"])
+    if connection is None:
+        raise BadRequest("The connection does not exist", code="inexistent_connection")
+    if connection.strategy != DATABASE:
+        raise BadRequest("Connection must be a database connection", code="operation_not_supported")
+    row = await call.tx.one(
+        _BY_EMAIL, tenant_id=call.tenant.id, connection=connection.name, email=canonical_email(email)
+    )
+    if row is not None:
+        await delete_user(call.tx, call.tenant, row[0], actor=call.actor)
+
+
 async def by_email(call: Call) -> list[Any]:
     """The users with exactly this address, in whatever connection."""
-    email = call.query("email")
-    if not email:
-        raise BadRequest(
-            "Query validation error: 'Missing required property: email'.", code="invalid_query_string"
-        )  # fmt: skip
+    email = _email_asked_for(call)
     fields = Fields.of(call)
     rows = await call.store.all(
         f"select {shown.COLUMNS} from users where tenant_id = :tenant_id and ix_email = :email "  # noqa: S608 - constant
@@ -171,6 +184,15 @@ async def by_email(call: Call) -> list[Any]:
     )
     exact = [row for row in rows if msgspec.json.decode(row[1]).get("email") == email]
     return shown.page_of(exact, fields)
+
+
+def _email_asked_for(call: Call) -> str:
+    email = call.query("email")
+    if not email:
+        raise BadRequest(
+            "Query validation error: 'Missing required property: email'.", code="invalid_query_string"
+        )  # fmt: skip
+    return email
 
 
 # --- identities ----------------------------------------------------------------------------------------------------
@@ -275,6 +297,10 @@ OPERATIONS = (
     Operation(
         method="DELETE", path="users/{id}", scopes=("delete:users", "delete:current_user"), handler=delete_one,
         name="users.delete", status=204, audit="Delete a User",
+    ),
+    Operation(
+        method="DELETE", path="connections/{id}/users", scopes=("delete:users",), handler=delete_by_email,
+        name="connections.users.delete", status=204, audit="Delete a Connection User",
     ),
     Operation(
         method="POST", path="users/{id}/identities", scopes=("update:users", "update:current_user_identities"),
