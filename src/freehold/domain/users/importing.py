@@ -7,6 +7,7 @@ stands without what came with them. A batch that is given again changes nothing,
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -19,7 +20,6 @@ from freehold.domain.users.documents import LOGIN_PROVIDERS, MFA_SECRETS, PASSWO
 from freehold.domain.users.documents import realm as realm_of
 from freehold.domain.users.identifiers import canonical_email, canonical_username, is_email, is_phone_number
 from freehold.kernel import vault
-from freehold.kernel.clock import parse_iso, to_ms
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.declare.compile import table_of
 from freehold.kernel.store import UniqueViolation, Values
@@ -64,8 +64,7 @@ _LINKED_HELD = {
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, gc=False):
     """One user on the way in, validated: the profile as it will stand, and what goes into the vault."""
 
     place: int
@@ -79,8 +78,7 @@ class Arrival:
     """The hash is to be replaced by one of ours at the first sign-in, whatever its kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, gc=False):
     """What became of one arrival."""
 
     arrival: Arrival
@@ -290,9 +288,9 @@ def _add(batch: _Batch, tenant: TenantScope, arrival: Arrival) -> None:
         user.last_login = user.last_ip = user.logins_count = UNSET
         document = _encode(user).decode()
         user.last_login, user.last_ip, user.logins_count = last_login, last_ip, logins_count
-    created = updated = to_ms(parse_iso(user.created_at))
+    created = updated = _ms(user.created_at)
     if user.updated_at != user.created_at:
-        updated = to_ms(parse_iso(user.updated_at))
+        updated = _ms(user.updated_at)
     batch.rows.append(
         (
             tenant.id,
@@ -318,6 +316,12 @@ def _add(batch: _Batch, tenant: TenantScope, arrival: Arrival) -> None:
     if len(user.identities) > 1:
         for row in linked.rows_of(tenant, user.user_id, user.identities):
             batch.linked.append(tuple(row[column] for column in _LINKED_COLUMNS))
+
+
+def _ms(moment: str) -> int:
+    """Milliseconds since the epoch; times without an offset are taken as UTC."""
+    found = datetime.fromisoformat(moment)
+    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _complete(writer: BulkWriter, tenant: TenantScope, batch: _Batch, outcomes: list[Outcome]) -> None:

@@ -194,7 +194,7 @@ class Auth0Import:
         if first:
             users = [(row, user) for row, user in users if self._has_connections(row, user)]
         owners = [
-            f"{DATABASE}|{identity['user_id']}"
+            user.user_id if identity is user.identities[0] else f"{DATABASE}|{identity['user_id']}"
             for _, user in users
             for identity in user.identities
             if identity["provider"] == DATABASE
@@ -211,7 +211,7 @@ class Auth0Import:
             hashes = []
             for identity in user.identities:
                 if identity["provider"] == DATABASE:
-                    own = f"{DATABASE}|{identity['user_id']}"
+                    own = user.user_id if identity is user.identities[0] else f"{DATABASE}|{identity['user_id']}"
                     found = stored.get(own) or row.stored
                     if found is not None:
                         hashes.append((own, found))

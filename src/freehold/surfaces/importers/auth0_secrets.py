@@ -15,6 +15,7 @@ from freehold.surfaces.importers.lines import decode, read_lines
 from freehold.surfaces.importers.report import Report
 
 PROVIDER = "auth0|"
+BATCH = 4000
 
 
 class _Identifier(msgspec.Struct):
@@ -66,26 +67,48 @@ _BASE32 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
 def load_hashes(scratch: sqlite3.Connection, path: Path, report: Report) -> None:
     """Put a password-hash file into the index. Raises BadFile for what is no NDJSON."""
     decoder = msgspec.json.Decoder(_HashLine)
+    batch: list[tuple[str, str, int, str]] = []
+    read = 0
     for number, text in read_lines(path):
         line = decode(decoder, text, path, number)
-        place = f"{path.name} line {number}"
-        report.count("hashes", "read")
+        read += 1
         user_id = line.user_id
         if not user_id:
-            report.find("hash_refused", place, line.who, "it names no user: neither _id nor alt_id")
+            detail = "it names no user: neither _id nor alt_id"
+            report.find("hash_refused", f"{path.name} line {number}", line.who, detail)
             continue
         if line.passwordHash is None:
-            report.find("hash_refused", place, user_id, "it has no passwordHash")
+            report.find("hash_refused", f"{path.name} line {number}", user_id, "it has no passwordHash")
             continue
         try:
             stored = _stored(line.passwordHash)
         except BadHash as error:
-            report.find("hash_refused", place, user_id, error.message)
+            report.find("hash_refused", f"{path.name} line {number}", user_id, error.message)
             continue
-        if scratch.execute(_INSERT_HASH, (user_id, stored, place, line.who)).rowcount == 0:
-            before = scratch.execute("select place, stored from hashes where id = ?", (user_id,)).fetchone()
-            same = "the same hash" if before[1] == stored else "another hash, and the first one counts"
-            report.find("duplicate_hash", place, user_id, f"also in {before[0]}: {same}")
+        batch.append((user_id, stored, number, line.who))
+        if len(batch) == BATCH:
+            _store_hashes(scratch, path, report, batch)
+            batch = []
+    _store_hashes(scratch, path, report, batch)
+    report.count("hashes", "read", read)
+
+
+def _store_hashes(
+    scratch: sqlite3.Connection, path: Path, report: Report, batch: list[tuple[str, str, int, str]]
+) -> None:
+    rows = [
+        (user_id, stored, f"{path.name} line {number}", who)
+        for user_id, stored, number, who in sorted(batch, key=lambda row: (row[0], row[2]))
+    ]
+    before = scratch.total_changes
+    scratch.executemany(_INSERT_HASH, rows)
+    if scratch.total_changes - before == len(rows):
+        return
+    for user_id, stored, place, _ in rows:
+        found = scratch.execute("select place, stored from hashes where id = ?", (user_id,)).fetchone()
+        if found[0] != place:
+            same = "the same hash" if found[1] == stored else "another hash, and that one counts"
+            report.find("duplicate_hash", place, user_id, f"also in {found[0]}: {same}")
 
 
 def load_factors(scratch: sqlite3.Connection, path: Path, report: Report) -> None:
