@@ -73,6 +73,7 @@ class Auth0Import:
         self._connections: dict[str, str] = {}
         self._missing: set[str] = set()
         self._marks = bytearray()
+        self._looked = False
 
     async def check(self, *, look: bool = True) -> Report:
         """Read and join everything; `look` also says who is there already. Raises BadFile."""
@@ -127,6 +128,7 @@ class Auth0Import:
 
     def _check_users(self, look: bool) -> None:
         report, scratch = self.report, self.scratch
+        self._looked = look
         started = time.perf_counter()
         for path in self.sources.hashes:
             load_hashes(scratch, path, report)
@@ -170,6 +172,8 @@ class Auth0Import:
         Without `marks` each row is looked over, reported on and marked; with them that is not done again.
         """
         now = iso(self.tenant.clock.now())
+        # Hashes and factors are looked up once, if nobody wants to know more beforehand.
+        secrets = marks is not None or self._looked
         reader = UserReader(self.report, now=now, connections=self.sources.connections, default=DEFAULT_CONNECTION)
         read = 0
         for path in self.sources.users:
@@ -178,21 +182,24 @@ class Auth0Import:
                 rows.append(row)
                 if len(rows) == BATCH_USERS:
                     read += len(rows)
-                    yield self._joined(rows, first=marks is None)
+                    yield self._joined(rows, first=marks is None, secrets=secrets)
                     rows = []
                     self.progress(title, read)
             read += len(rows)
-            yield self._joined(rows, first=marks is None)
+            yield self._joined(rows, first=marks is None, secrets=secrets)
             self.progress(title, read)
         if marks is None:
             self._marks = reader.marks
             self.report.count("users", "read", read)
 
-    def _joined(self, rows: list[Row], *, first: bool) -> list[tuple[Row, Arrival]]:
+    def _joined(self, rows: list[Row], *, first: bool, secrets: bool) -> list[tuple[Row, Arrival]]:
         """Rows with their hashes and factors; without those that cannot be taken in."""
         users = [(row, row.user) for row in rows if row.user is not None]
         if first:
             users = [(row, user) for row, user in users if self._has_connections(row, user)]
+        if not secrets:
+            return [(row, Arrival(row.number, user)) for row, user in users]
+        tells = first or not self._looked
         owners = [
             user.user_id if identity is user.identities[0] else f"{DATABASE}|{identity['user_id']}"
             for _, user in users
@@ -215,7 +222,7 @@ class Auth0Import:
                     found = stored.get(own) or row.stored
                     if found is not None:
                         hashes.append((own, found))
-                    elif first and self.sources.hashes:
+                    elif tells and self.sources.hashes:
                         self.report.find("user_without_hash", row.place, user.user_id, user.email or "")
             given = (*row.factors, *factors.get(user.user_id, ())) if factors or row.factors else ()
             joined.append((row, Arrival(row.number, user, tuple(hashes), given, row.stored is not None)))
