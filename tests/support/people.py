@@ -5,7 +5,7 @@ Signing keys are taken from a few that are made once, because making one takes a
 
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -96,6 +96,7 @@ class TenantUnderTest:
         subject: str = "tester@clients",
         raw: bytes | None = None,
         content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
         **query: Any,
     ) -> Reply:
         """Send a request; `path` is below /api/v2 and is percent-encoded here, apart from its slashes."""
@@ -110,10 +111,10 @@ class TenantUnderTest:
         if query:
             target += "?" + urlencode({name.rstrip("_"): value for name, value in query.items()})
         sent = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
-        headers = [("authorization", f"Bearer {token}")]
+        fields = [("authorization", f"Bearer {token}"), *(headers or {}).items()]
         if sent:
-            headers.append(("content-type", content_type))
-        return await ask(self.app, method, target, headers=headers, body=sent, host=self.tenant.domain)
+            fields.append(("content-type", content_type))
+        return await ask(self.app, method, target, headers=fields, body=sent, host=self.tenant.domain)
 
     async def database(self, name: str = DATABASE) -> Database:
         found = await find_database(self.store, self.tenant, name)

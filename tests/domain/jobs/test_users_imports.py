@@ -153,6 +153,8 @@ async def test_a_foreign_hash_signs_in_once_and_is_ours_then(people: TenantUnder
         ({"custom_password_hash": {"algorithm": "bcrypt", "hash": {"value": "$2b$31$" + "a" * 53}}}, "MAXIMUM",
          "custom_password_hash.hash.value"),
         ({"app_metadata": {"user_id": "x"}}, "NOT_PASSED", "app_metadata.user_id"),
+        ({"user_metadata": {"a": "\0"}}, "FORMAT", ""),
+        ({"user_metadata": json.loads('{"a":' * 150 + "1" + "}" * 150)}, "FORMAT", ""),
         ({"mfa_factors": []}, "ARRAY_LENGTH_SHORT", "mfa_factors"),
         ({"mfa_factors": [{"totp": {"secret": "AAAA"}}] * 11}, "ARRAY_LENGTH_LONG", "mfa_factors"),
         ({"mfa_factors": [{}]}, "ANY_OF_MISSING", "mfa_factors[0]"),

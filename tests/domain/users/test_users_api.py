@@ -373,3 +373,50 @@ async def test_a_user_is_removed_from_a_database_by_address(people: TenantUnderT
     assert (await people.api("DELETE", f"connections/{database}/users")).status == 400
     missing = await people.api("DELETE", "connections/con_0000000000000000/users", email="a@example.com")
     assert (missing.status, missing.json()["message"]) == (400, "The connection does not exist")
+
+
+async def test_a_change_counts_only_for_the_version_its_sender_has_seen(people: TenantUnderTest) -> None:
+    """RFC 9110 section 13.1.1: of two administrators who change one user at once, one is told."""
+    user = await people.add_user()
+    path = f"users/{user['user_id']}"
+    etag = (await people.api("GET", path)).header("etag")
+    assert etag is not None
+
+    first = await people.api("PATCH", path, {"given_name": "Ada"}, headers={"if-match": etag})
+    second = await people.api("PATCH", path, {"given_name": "Bob"}, headers={"if-match": etag})
+
+    assert (first.status, second.status) == (200, 412)
+    assert (await people.api("GET", path)).json()["given_name"] == "Ada"
+
+
+async def test_users_go_with_their_connection(people: TenantUnderTest) -> None:
+    clients = (await people.api("GET", "clients")).json()
+    body = {"name": "old", "strategy": "auth0", "enabled_clients": [clients[0]["client_id"]]}
+    made = (await people.api("POST", "connections", body)).json()
+    await people.add_user("ada@example.com", connection="old")
+    await people.add_user("bob@example.com")
+
+    assert (await people.api("DELETE", f"connections/{made['id']}")).status == 202
+    people.clock.advance(seconds=1)
+    await people.api("POST", "connections", body)
+    fresh = await people.add_user("new@example.com", connection="old")
+    await people.run_jobs()
+
+    left = [user["email"] for user in (await people.api("GET", "users")).json()]
+    assert sorted(left) == ["bob@example.com", fresh["email"]]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"connection":"x","connection":"y"}',
+        b'{"user_metadata":{"a":"\\u0000"}}',
+        b'{"user_metadata":' + b'{"a":' * 200 + b"1" + b"}" * 201,
+        b'{"email":"\\ud800"}',
+        b"[1]",
+        b"{",
+        b"\xff",
+    ],
+)
+async def test_a_body_that_readers_would_read_differently_is_refused(people: TenantUnderTest, raw: bytes) -> None:
+    assert (await people.api("POST", "users", raw=raw)).status == 400

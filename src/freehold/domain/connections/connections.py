@@ -41,6 +41,8 @@ URL_OPTIONS = frozenset(
         "tokenURL", "token_endpoint", "userAuthorizationURL", "userinfo_endpoint",
     }
 )  # fmt: skip
+TOPIC_DELETED = "connections.deleted"
+"""Work for whoever keeps something of a connection by its name: `{"name", "before_ms"}`."""
 NAMED_LIKE_ITSELF = frozenset({"oidc", "okta", "waad"})
 
 
@@ -90,6 +92,8 @@ async def changed(change: Change) -> None:
     connection: Connection | None = change.document
     if connection is None:
         await configuration.forget(change)
+        gone = {"name": change.previous.name, "before_ms": change.tenant.clock.now_ms()}
+        await change.tx.enqueue(TOPIC_DELETED, change.tenant.id, msgspec.json.encode(gone))
         return
     if connection.enabled_clients is not UNSET:
         wanted = set(connection.enabled_clients or ())

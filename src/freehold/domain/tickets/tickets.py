@@ -114,5 +114,17 @@ async def use_ticket(tx: Transaction, tenant: TenantScope, value: str, kind: Kin
     return won == 1
 
 
+async def cancel_tickets(tx: Transaction, tenant: TenantScope, user_id: str, kind: Kind) -> None:
+    """Make a user's open tickets of one kind worthless: what they were for has happened another way."""
+    await tx.run(
+        """update tickets set used_at_ms = :now where tenant_id = :tenant_id and user_id = :user_id and kind = :kind
+        and used_at_ms is null""",
+        now=tenant.clock.now_ms(),
+        tenant_id=tenant.id,
+        user_id=user_id,
+        kind=kind,
+    )
+
+
 def _hash(value: str) -> str:
     return sha256(value.encode()).hexdigest()

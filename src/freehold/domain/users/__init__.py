@@ -1,11 +1,13 @@
 """Users: profiles, identities, passwords, and what protocols do with them."""
 
+from freehold.domain.connections.connections import TOPIC_DELETED
 from freehold.domain.users.accounts import PreparedPassword, create_user, delete_user, prepare_password, set_password
 from freehold.domain.users.credentials import Verification
 from freehold.domain.users.databases import Database, database_of, find_database, find_database_by_id, get_database
 from freehold.domain.users.documents import MFA_SECRETS, PASSWORD_HASHES, USERS, User
 from freehold.domain.users.linked import LINKED_IDENTITIES
 from freehold.domain.users.operations import OPERATIONS
+from freehold.domain.users.orphans import remove_users
 from freehold.domain.users.password_policy import PasswordRefused
 from freehold.domain.users.profiles import Profile, claims_for, find_profile
 from freehold.domain.users.sign_in import (
@@ -20,7 +22,10 @@ from freehold.domain.users.sign_in import (
 from freehold.kernel.declare import Package
 
 PACKAGE = Package(
-    name="users", declarations=(USERS, LINKED_IDENTITIES, PASSWORD_HASHES, MFA_SECRETS), operations=OPERATIONS
+    name="users",
+    declarations=(USERS, LINKED_IDENTITIES, PASSWORD_HASHES, MFA_SECRETS),
+    operations=OPERATIONS,
+    jobs={TOPIC_DELETED: remove_users},
 )
 
 __all__ = [

@@ -14,6 +14,7 @@ from freehold.domain.connections.password_policy import password_policy
 from freehold.domain.sessions import device_credentials
 from freehold.domain.sessions.refresh_tokens import remember_tokens_of, revoke_refresh_tokens_of
 from freehold.domain.sessions.sessions import end_sessions_of
+from freehold.domain.tickets.tickets import cancel_tickets
 from freehold.domain.users import credentials, linked
 from freehold.domain.users.databases import Database
 from freehold.domain.users.documents import DATABASE, MFA_SECRETS, USERS, User
@@ -156,14 +157,18 @@ async def set_password(
     password: PreparedPassword,
     keep_session: str = "",
 ) -> None:
-    """Give an identity a new password. Everything that the old one opened is closed: sessions but `keep_session`,
-    and all refresh tokens; what was guessed at it no longer counts. Raises NotFound."""
+    """Give an identity a new password. Raises NotFound.
+
+    Everything that the old one opened is closed: sessions but `keep_session`, all refresh tokens, links that were sent
+    out to set a password; and what was guessed at it no longer counts.
+    """
     current = await documents.read(tx, tenant, USERS, user_id)
     if current is None:
         raise documents.missing(USERS)
     await credentials.store_hash(tx, tenant, identity, password.stored, history=password.history)
     await end_sessions_of(tx, tenant, user_id, but=keep_session)
     await revoke_refresh_tokens_of(tx, tenant, user_id)
+    await cancel_tickets(tx, tenant, user_id, "password_change")
     await _unblock(tx, tenant, current.document, identity)
     values = {**current.document, "last_password_reset": iso(tenant.clock.now_ms())}
     await save_user(tx, tenant, current, values)

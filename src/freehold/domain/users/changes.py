@@ -27,7 +27,7 @@ from freehold.domain.users.linked import identity_id, replace_linked
 from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.declare import Length, Pattern, TenantScope, documents
 from freehold.kernel.declare.documents import Record
-from freehold.kernel.errors import BadRequest
+from freehold.kernel.errors import BadRequest, PreconditionFailed
 from freehold.kernel.store import Store, Transaction
 
 Name = Annotated[str, Length(1, 150)] | UnsetType | None
@@ -117,8 +117,17 @@ async def prepare_change(
     return PreparedChange(given, identity_id(identity), database, prepared)
 
 
-async def apply_change(tx: Transaction, tenant: TenantScope, user_id: str, change: PreparedChange) -> Record:
-    """Store a prepared change. Raises NotFound, Conflict for an identifier that is taken, InvalidBody."""
+async def apply_change(
+    tx: Transaction, tenant: TenantScope, user_id: str, change: PreparedChange, *, if_version: int | None = None
+) -> Record:
+    """Store a prepared change. Raises NotFound, Conflict for an identifier that is taken, InvalidBody.
+
+    With `if_version`, raises PreconditionFailed when the user is at another version.
+    """
+    if if_version is not None:
+        seen = await documents.read(tx, tenant, USERS, user_id)
+        if seen is None or seen.version != if_version:
+            raise PreconditionFailed("The object was changed since it was read.")
     if change.password is not None:
         await set_password(tx, tenant, user_id=user_id, identity=change.identity, password=change.password)
     current = await documents.read(tx, tenant, USERS, user_id)

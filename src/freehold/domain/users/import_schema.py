@@ -17,6 +17,8 @@ from freehold.domain.users.importing import Arrival
 from freehold.domain.users.profiles import database_identity, fill_user
 from freehold.kernel.crypto.ids import new_object_id
 from freehold.kernel.crypto.passwords import BadHash, parse_bcrypt, parse_custom_hash
+from freehold.kernel.errors import BadRequest
+from freehold.kernel.http.strict_json import decode_json
 
 RESERVED_METADATA = frozenset(
     {
@@ -37,6 +39,8 @@ PROFILE = (
 )
 """What an upsert replaces."""
 MASK = "*****"
+SUSPICIOUS_BRACKETS = 64
+"""A row with more may be nested deeper than anything that reads it later."""
 
 Phone = Annotated[str, Meta(pattern=r"^\+[0-9]{1,15}$")]
 
@@ -131,6 +135,9 @@ def read_row(raw: bytes | msgspec.Raw) -> ImportRow:
         raise _explained(str(error)) from None
     except (msgspec.DecodeError, RecursionError):
         raise BadRow("INVALID_TYPE", "The row is not a JSON object") from None
+    text = bytes(raw)
+    if b"\\u0000" in text or text.count(b"{") + text.count(b"[") > SUSPICIOUS_BRACKETS:
+        _check_strictly(text)
     if row.email is not UNSET and not is_email(row.email):
         raise BadRow("FORMAT", f"Object didn't pass validation for format email: {row.email[:80]}", "email")
     if row.username is not UNSET and not is_username(row.username):
@@ -229,6 +236,13 @@ def _masked_hash(source: dict[str, Any]) -> dict[str, Any]:
         else:
             shown[name] = MASK if name in {"value", "hash", "salt", "key"} else value
     return shown
+
+
+def _check_strictly(text: bytes) -> None:
+    try:
+        decode_json(text)
+    except BadRequest as error:
+        raise BadRow("FORMAT", error.message) from None
 
 
 def _check_identified(row: ImportRow, database: Database) -> None:

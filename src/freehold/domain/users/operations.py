@@ -17,6 +17,7 @@ from freehold.domain.users.link_tokens import secondary_of_token
 from freehold.domain.users.listing import list_users
 from freehold.kernel.declare import Actor, Length, Operation, Pattern, documents
 from freehold.kernel.declare.call import Call
+from freehold.kernel.declare.conditions import if_match
 from freehold.kernel.declare.fields import Fields
 from freehold.kernel.declare.validation import InvalidBody
 from freehold.kernel.errors import BadRequest, Forbidden
@@ -139,7 +140,9 @@ async def patch_user(call: Call) -> dict[str, Any]:
     """Change a user. Raises NotFound."""
     body: UserPatch = call.body
     prepared: PreparedChange = call.prepared
-    record = await apply_change(call.tx, call.tenant, call.params["id"], prepared)
+    record = await apply_change(
+        call.tx, call.tenant, call.params["id"], prepared, if_version=if_match(call)
+    )  # fmt: skip
     if body.verify_email is True and record.document.get("email"):
         client_id = body.client_id if isinstance(body.client_id, str) else None
         await call.services.mail.send_verification_email(

@@ -5,6 +5,7 @@ from typing import Any
 
 from freehold.kernel.declare import documents
 from freehold.kernel.declare.compile import hidden_paths, project, table_of
+from freehold.kernel.declare.conditions import if_match
 from freehold.kernel.declare.fields import Fields
 from freehold.kernel.declare.paging import Page, answer
 from freehold.kernel.declare.shapes import Child, Collection, Filter, Singleton
@@ -138,17 +139,6 @@ async def shown(
 async def read_body(call: ManagementCall) -> dict[str, Any]:
     """The JSON or form body as an object. Raises BadRequest when it is neither."""
     return await call.request.body_params()
-
-
-def if_match(call: ManagementCall) -> int | None:
-    """The version named in If-Match, None when the request makes no condition. Raises BadRequest."""
-    header = call.request.headers.get("if-match")
-    if header is None or header == "*":
-        return None
-    version = header.strip('"')
-    if not version.isdigit():
-        raise BadRequest("If-Match must hold one entity tag that this server gave out.")
-    return int(version)
 
 
 async def document_id(call: ManagementCall, declaration: Collection[Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from freehold.kernel.declare.shapes import Handler, Operation
 from freehold.kernel.declare.validation import convert_body, decode_body
 from freehold.kernel.http.response import Response, empty, json
+from freehold.kernel.http.strict_json import decode_json
 from freehold.surfaces.management.call import ManagementCall
 
 Work = Callable[[ManagementCall], Awaitable[Response]]
@@ -51,7 +52,10 @@ async def _decode(call: ManagementCall, body: Any) -> None:
     if request.media_type == "application/x-www-form-urlencoded":
         call.body = convert_body(dict((await request.form()).single()), body)
     else:
-        call.body = decode_body(await request.json_bytes(), body)
+        raw = await request.json_bytes()
+        if raw:
+            decode_json(raw)  # refuses what two readers would read differently
+        call.body = decode_body(raw, body)
 
 
 def _answer(value: object, status: int) -> Response:

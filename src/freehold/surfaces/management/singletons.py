@@ -4,11 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from freehold.kernel.declare import documents
+from freehold.kernel.declare.conditions import if_match
 from freehold.kernel.declare.fields import Fields
 from freehold.kernel.declare.shapes import Singleton
 from freehold.kernel.http.response import Response, json
 from freehold.surfaces.management.call import ManagementCall
-from freehold.surfaces.management.collections import if_match, read_body, shown
+from freehold.surfaces.management.collections import read_body, shown
 
 Work = Callable[[ManagementCall], Awaitable[Response]]
 
