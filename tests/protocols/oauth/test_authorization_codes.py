@@ -164,8 +164,8 @@ def test_a_verifier_without_a_challenge_is_refused(app: Application, ada: User) 
 
 
 def test_the_plain_method(app: Application, ada: User) -> None:
-    for params in ({"code_challenge_method": "plain"}, {}):
-        callback = app.sign_in(ada, pkce=False, state="p", code_challenge=VERIFIER, **params)
+    for method in ("plain", None):
+        callback = app.sign_in(ada, pkce=False, state="p", code_challenge=VERIFIER, code_challenge_method=method)
         assert app.redeem(callback, code_verifier=VERIFIER).status_code == 200
 
 

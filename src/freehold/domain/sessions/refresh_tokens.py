@@ -185,7 +185,7 @@ async def find_refresh_token(
     *,
     policy: RefreshPolicy = RefreshPolicy(),
 ) -> RefreshToken | None:
-    """The grant of a token that would be accepted now under this policy, without using it; None for any other string."""
+    """The grant of a token that would be accepted now, without using it; None for any other string."""
     token = await _find_family(reader, tenant, value)
     now, presented = tenant.clock.now_ms(), hashed(value)
     if token is None or not token.is_live(now):

@@ -37,8 +37,19 @@ async def jwks(request: Request) -> Response:
     prepared: Prepared | None = entries.get("published keys")
     if prepared is None:
         body = await keys.jwks(store, tenant)
+        settings = await documents.cached_singleton(store, tenant, SETTINGS)
+        if settings.flags.get("remove_alg_from_jwks"):
+            body = _without_alg(body)
         prepared = entries["published keys"] = Prepared(body, content_type=JSON, cache_control=_CACHE)
     return prepared.answer(request)
+
+
+def _without_alg(key_set: bytes) -> bytes:
+    """The key set for tenants that sign with another algorithm than RS256, which strict libraries hold against it."""
+    published = msgspec.json.decode(key_set)["keys"]
+    return msgspec.json.encode(
+        {"keys": [{name: value for name, value in key.items() if name != "alg"} for key in published]}
+    )
 
 
 def _document(issuer: str, settings: TenantSettings) -> dict[str, object]:

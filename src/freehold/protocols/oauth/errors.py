@@ -3,15 +3,9 @@
 from typing import Any
 
 from freehold.kernel.errors import (
-    BadRequest,
-    Conflict,
-    Forbidden,
     FreeholdError,
-    NotFound,
     TooManyRequests,
-    Unavailable,
 )
-from freehold.kernel.http.refusals import MethodNotAllowed
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, json
 
@@ -74,9 +68,10 @@ class InsufficientScope(BadToken):
 
 def render_oauth_error(error: FreeholdError, request: Request) -> Response:
     """`{error, error_description}` with the members an error adds."""
-    code = error.code
-    if not isinstance(error, OAuthError) and code == type(error).code:
-        code = _CODES.get(type(error), "invalid_request" if error.status < 500 else "server_error")
+    known = isinstance(error, OAuthError | TooManyRequests)
+    code = (
+        error.code if known else _CODES.get(error.status, "invalid_request" if error.status < 500 else "server_error")
+    )
     body: dict[str, Any] = {"error": code, "error_description": error.message or "Internal Server Error"}
     headers: list[tuple[str, str]] = []
     if isinstance(error, OAuthError):
@@ -94,12 +89,11 @@ def _challenge(error: BadToken, request: Request) -> str:
     return challenge if error.code == "unauthorized" else f'{challenge}, error="{error.code}"'
 
 
-_CODES: dict[type[FreeholdError], str] = {
-    BadRequest: "invalid_request",
-    Conflict: "invalid_request",
-    Forbidden: "access_denied",
-    MethodNotAllowed: "method_not_allowed",
-    NotFound: "not_found",
-    TooManyRequests: "too_many_requests",
-    Unavailable: "temporarily_unavailable",
+# What other tiers refuse, in the words of this protocol; everything else that is wrong is the request's fault, or ours.
+_CODES = {
+    401: "unauthorized",
+    403: "access_denied",
+    404: "not_found",
+    405: "method_not_allowed",
+    503: "temporarily_unavailable",
 }
