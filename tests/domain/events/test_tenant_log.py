@@ -139,3 +139,14 @@ async def test_old_entries_are_forgotten(people: TenantUnderTest) -> None:
 
     assert forgotten == 3
     assert len((await people.api("GET", "logs")).json()) == 2
+
+
+async def test_entries_are_kept_as_long_as_the_installation_says(people: TenantUnderTest) -> None:
+    await record(people)
+    days = people.services.settings.event_retention_days
+    people.clock.advance(seconds=(days - 1) * 86400)
+    await people.run_jobs(rounds=True)
+    assert await people.log_types() == ["seccft"]
+    people.clock.advance(seconds=2 * 86400)
+    await people.run_jobs(rounds=True)
+    assert await people.log_types() == []
