@@ -404,3 +404,11 @@ async def test_another_tenants_job_is_not_there(people: TenantUnderTest) -> None
     job = await run(people, [])
     other = await people.services.tenants.create("other", "other.example.com")
     assert await load_job(people.store, other, job["id"]) is None
+
+
+async def test_errors_are_answered_when_the_import_has_ended(people: TenantUnderTest) -> None:
+    job = (await post(people, [{"email": "broken"}])).json()
+    asked = asyncio.create_task(people.api("GET", f"jobs/{job['id']}/errors"))
+    await asyncio.sleep(0)
+    await people.run_jobs()
+    assert len((await asked).json()) == 1

@@ -1,5 +1,6 @@
 """`/jobs` of the Management API."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,7 @@ from freehold.kernel.http.response import empty, json
 
 MOST_UPLOAD_BYTES = 512_000
 MOST_IMPORTS = 2
+PATIENCE_S, LOOK_EVERY_S = 2.0, 0.05
 TOPIC_IMPORT = "jobs.users_import"
 TOPIC_EXPORT = "jobs.users_export"
 TOPIC_VERIFY = "jobs.verification_email"
@@ -90,8 +92,16 @@ async def get_job(call: Call) -> dict[str, Any]:
 
 
 async def get_errors(call: Call) -> Any:
-    """The rows of an import that failed; 204 when there are none. Raises NotFound."""
+    """The rows of an import that failed; 204 when there are none. Raises NotFound.
+
+    An import that is under way is waited for a little: "no errors" would be the wrong answer a moment too early.
+    """
     job = await find_job(call.store, call.tenant, call.params["id"])
+    waits = int(PATIENCE_S / LOOK_EVERY_S)
+    while job is not None and job.type == "users_import" and job.status in {"pending", "processing"} and waits:
+        await asyncio.sleep(LOOK_EVERY_S)
+        waits -= 1
+        job = await find_job(call.store, call.tenant, job.id)
     if job is None:
         raise NotFound("The job does not exist", code="inexistent_job")
     if job.status == "failed":
