@@ -133,7 +133,7 @@ class TenantUnderTest:
         reply = await self.api("PATCH", f"connections/{id_ or database.id}", {"options": merged})
         assert reply.status == 200, reply.body
 
-    async def add_user(self, email: str = "ada@example.com", **given: Any) -> dict[str, Any]:
+    async def add_user(self, email: str | None = "ada@example.com", **given: Any) -> dict[str, Any]:
         """Make a user through the API."""
         body = {"connection": DATABASE, "email": email, "password": PASSWORD, "verify_email": False, **given}
         reply = await self.api("POST", "users", {name: value for name, value in body.items() if value is not None})
