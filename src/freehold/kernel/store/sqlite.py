@@ -75,6 +75,7 @@ class SqliteStore:
         self._searchers: list[sqlite3.Connection] = []
         self._searching: set[sqlite3.Connection] = set()
         self._data_version = -1
+        self._has_looked = False
         self._epochs: dict[str, int] = {}
         self._on_enqueue: list[Callable[[], None]] = []
         self.observe_commit: Callable[[int], None] | None = None
@@ -136,16 +137,26 @@ class SqliteStore:
             await asyncio.shield(asyncio.ensure_future(snapshot.close()))
 
     def cache_epoch(self, tenant_id: str) -> int:
-        # data_version differs from the last look whenever another connection committed, the writer's included.
-        version = self._reader.execute("pragma data_version").fetchone()[0]
-        if version != self._data_version:
-            self._data_version = version
-            self._epochs.clear()
+        if not self._has_looked:
+            self._look()
         epoch = self._epochs.get(tenant_id)
         if epoch is None:
             row = self._reader.execute("select epoch from cache_epochs where tenant_id = ?", (tenant_id,)).fetchone()
             epoch = self._epochs[tenant_id] = row[0] if row else 0
         return epoch
+
+    def _look(self) -> None:
+        """See whether anybody committed; once in a turn of the loop, since a request asks for the epoch many times."""
+        # data_version differs from the last look whenever another connection committed, the writer's included.
+        version = self._reader.execute("pragma data_version").fetchone()[0]
+        if version != self._data_version:
+            self._data_version = version
+            self._epochs.clear()
+        self._has_looked = True
+        asyncio.get_running_loop().call_soon(self._forget_look)
+
+    def _forget_look(self) -> None:
+        self._has_looked = False
 
     # Writing
 
@@ -238,6 +249,7 @@ class SqliteStore:
                 self._recover()
                 group.fail()
             else:
+                self._forget_look()  # those who waited for this commit must see it
                 group.succeed()
                 if self.observe_commit is not None:
                     self.observe_commit(len(group.waiters))
