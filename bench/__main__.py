@@ -4,6 +4,7 @@ make bench ARGS="--quick --only refresh,sign_in --database sqlite --json figures
 """
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -34,6 +35,8 @@ def main() -> None:
         parser.error(f"there is no operation {', '.join(sorted(unknown))}")
     users = asked.users or (QUICK_USERS if asked.quick else USERS)
     rounds = QUICK_ROUNDS if asked.quick else ROUNDS
+    # A process that compiles every module at each start, as this would have it, is no installation.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     report = Report()
     folder = Path(tempfile.mkdtemp(prefix="freehold-bench-"))
     try:

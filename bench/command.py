@@ -6,6 +6,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
+from tests.support.programs import ROOT
 from tests.support.server import SOURCE
 
 
@@ -17,12 +18,16 @@ class Usage:
     peak_mib: float
 
 
+def environment(**more: str) -> dict[str, str]:
+    """That of a process that finds the modules of this checkout."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(ROOT)]), **more}
+
+
 def run_command(*arguments: str) -> Usage:
     """Run the freehold command. RuntimeError with what it said when it fails."""
-    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     with tempfile.TemporaryFile() as output:
         command = [sys.executable, "-m", "freehold.cli", *arguments]
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment())
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:

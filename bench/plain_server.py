@@ -9,7 +9,7 @@ from pathlib import Path
 
 from freehold.app import build_edge
 from freehold.cli.ready import write_ready_file
-from freehold.cli.up import prepare, public_domain, tls_for
+from freehold.cli.up import prepare, public_domain
 from freehold.kernel.config import load_settings
 from freehold.kernel.http.server import bind, serve
 from freehold.kernel.log import configure
@@ -22,9 +22,8 @@ def main(data: str, ready_file: str, database_url: str | None = None) -> None:
     settings.data.prepare()
     listener = bind("localhost", 0)
     public = public_domain(settings, listener.port)
-    facts = asyncio.run(prepare(settings, public))
+    facts, _ = asyncio.run(prepare(settings, public))
     facts["base_url"] = f"http://{public}"
-    tls_for(settings, public)  # makes the authority that the ready-file names
     serve(build_edge(settings), listener, on_ready=lambda _port: write_ready_file(Path(ready_file), facts))
 
 

@@ -6,7 +6,6 @@ behind a proxy that ends TLS on the same machine: TLS costs everybody the same.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -18,10 +17,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from bench.browser import FORM, SignIn, expect, sign_in
+from bench.command import environment
 from bench.load import Connection, Step
 from tests.support.applications import ALL_GRANTS, CALLBACK, PASSWORD, Application, make_application
-from tests.support.programs import ROOT, find_node, find_node_modules
-from tests.support.server import SOURCE, LiveServer
+from tests.support.programs import find_node, find_node_modules
+from tests.support.server import LiveServer
 
 USERS = 60
 CHAINS = 16
@@ -204,10 +204,10 @@ def sign_in_step(known: SignIn) -> Step:
 
 @contextmanager
 def _said(
-    command: list[str], log: Path, environment: dict[str, str] | None = None
+    command: list[str], log: Path, more: dict[str, str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A server that prints its base URL as JSON once it answers."""
-    with _process(command, log, environment) as process:
+    with _process(command, log, more) as process:
         said = b""
         while not said.endswith(b"\n"):
             if process.poll() is not None:
@@ -218,14 +218,9 @@ def _said(
 
 
 @contextmanager
-def _process(
-    command: list[str], log: Path, environment: dict[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+def _process(command: list[str], log: Path, more: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
-        path = os.pathsep.join([str(SOURCE), str(ROOT)])
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": path, **(environment or {})}
-        )
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment(**(more or {})))
     try:
         yield process
     finally:
