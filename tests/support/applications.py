@@ -89,9 +89,9 @@ class Application:
         known = self.manage("GET", f"/connections/{self.connection_id}")["options"]
         self.manage("PATCH", f"/connections/{self.connection_id}", {"options": {**known, **options}})
 
-    def add_user(self, name: str = "", *, password: str = PASSWORD, **profile: Any) -> User:
+    def add_user(self, *, password: str = PASSWORD, **profile: Any) -> User:
         """A new user of the connection."""
-        email = f"{name or 'u' + secrets.token_hex(6)}@example.com"
+        email = f"u{secrets.token_hex(6)}@example.com"
         body = {"connection": self.connection, "email": email, "password": password, **profile}
         made = self.manage("POST", "/users", body)
         return User(made["user_id"], email, password)

@@ -52,6 +52,8 @@ async def _redeem(request: TokenRequest, realm: str) -> dict[str, Any]:
     database = await find_database(store, tenant, realm)
     assert database is not None  # the connection is there
     found = await find_for_login(store, tenant, database, username)
+    if found is not None:
+        request.notes["user_id"] = found.user.user_id
     guard = request.services.login_guard.attempt(
         store, tenant, connection=database.name, subject=attempt_subject(found, username), ip=request.ip,
         enabled=database.is_guarded,
