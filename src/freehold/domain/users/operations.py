@@ -24,6 +24,7 @@ from freehold.kernel.errors import BadRequest, Forbidden
 from freehold.kernel.http.response import Response, json
 
 MOST_BY_EMAIL = 100
+_GET = f"select {shown.COLUMNS}, version from users where tenant_id = :tenant_id and id = :id"  # noqa: S608 - constant
 _BY_EMAIL = "select id from users where tenant_id = :tenant_id and ix_connection = :connection and ix_email = :email"
 _FACTORS = {"duo": "duo", "google-authenticator": "google-authenticator"}
 
@@ -116,11 +117,7 @@ async def get_user(call: Call) -> Response:
     user_id = call.params["id"]
     check_self(call.actor, user_id, "read:users", "read:user_idp_tokens")
     fields = Fields.of(call)
-    row = await call.store.one(
-        f"select {shown.COLUMNS}, version from users where tenant_id = :tenant_id and id = :id",  # noqa: S608 - constant
-        tenant_id=call.tenant.id,
-        id=user_id,
-    )
+    row = await call.store.one(_GET, tenant_id=call.tenant.id, id=user_id)
     if row is None:
         raise documents.missing(USERS)
     etag = [("etag", f'"{row[5]}"')]
