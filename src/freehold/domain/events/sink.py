@@ -8,7 +8,7 @@ from freehold.domain.events.types import EVENT_TYPES
 from freehold.kernel.clock import iso
 from freehold.kernel.crypto.ids import new_log_id
 from freehold.kernel.declare import TenantScope
-from freehold.kernel.store import Transaction
+from freehold.kernel.store import Writer
 
 LONGEST_TEXT = 1024
 """Longer values of what a client sent (user agents, identifiers) are cut: nobody fills the log through one field."""
@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 class TenantLog:
     """Records events in Auth0's shape; the `EventSink` of every tenant."""
 
-    async def record(self, tx: Transaction, tenant: TenantScope, type: str, **fields: Any) -> None:  # noqa: A002
+    async def record(self, tx: Writer, tenant: TenantScope, type: str, **fields: Any) -> None:  # noqa: A002
         """Append one event. `fields` are members of Auth0's log record; those that are None are left out."""
         if type not in EVENT_TYPES:
             raise ValueError(f"{type} is not a log event type")

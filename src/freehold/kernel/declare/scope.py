@@ -13,7 +13,7 @@ from freehold.kernel.crypto.sealing import Sealer
 
 if TYPE_CHECKING:
     from freehold.kernel.declare.registry import Registry
-    from freehold.kernel.store import Transaction
+    from freehold.kernel.store import Transaction, Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ SYSTEM = Actor("system")
 
 
 class EventSink(Protocol):
-    """Records a tenant log event in the transaction that caused it."""
+    """Records a tenant log event in the transaction that caused it, or by itself when it caused nothing else."""
 
-    async def record(self, tx: "Transaction", tenant: "TenantScope", type: str, **fields: Any) -> None:  # noqa: A002
+    async def record(self, tx: "Writer", tenant: "TenantScope", type: str, **fields: Any) -> None:  # noqa: A002
         """Append one event; `fields` are members of Auth0's log record."""
         ...
 

@@ -21,6 +21,7 @@ from freehold.kernel.store.api import (
     UnsupportedPath,
     Values,
     Wildcard,
+    Writer,
 )
 from freehold.kernel.store.dialect import escape_like
 from freehold.kernel.store.introspect import verify_schema
@@ -48,6 +49,7 @@ __all__ = [
     "UnsupportedPath",
     "Values",
     "Wildcard",
+    "Writer",
     "create_schema",
     "ddl",
     "declared_schema_sql",

@@ -160,12 +160,16 @@ class Reader(Protocol):
         ...
 
 
-class Transaction(Reader, Protocol):
-    """All or nothing. After a failed statement only leaving helps, unless it stood inside `savepoint()`."""
+class Writer(Protocol):
+    """Takes a change: a transaction, or the store itself where the change stands alone."""
 
     async def run(self, sql: str, /, **params: Any) -> int:
         """Execute a change; the number of rows it affected."""
         ...
+
+
+class Transaction(Reader, Writer, Protocol):
+    """All or nothing. After a failed statement only leaving helps, unless it stood inside `savepoint()`."""
 
     async def run_many(self, sql: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute one change for each set of parameters; a parameter keeps one type over all rows, or is None."""

@@ -9,7 +9,7 @@ from typing import Any
 from freehold.domain.applications import Client
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.http.request import Request
-from freehold.kernel.store import Store, Transaction
+from freehold.kernel.store import Store, Writer
 from freehold.protocols.oauth.errors import InvalidRequest
 
 LONGEST_PARAMETER = 8192
@@ -77,7 +77,7 @@ class Grant:
     """Whether a client without credentials of its own is refused (RFC 6749 section 4.4)."""
 
 
-async def record(tx: Transaction, request: TokenRequest, event: str, **fields: Any) -> None:
+async def record(tx: Writer, request: TokenRequest, event: str, **fields: Any) -> None:
     """An event of this exchange in the tenant's log."""
     http, client = request.http, request.client
     facts = {

@@ -64,5 +64,4 @@ def check_may_use(grant: Grant, client: Client) -> None:
 async def _record_failure(request: TokenRequest, event: str, error: OAuthError) -> None:
     """Tell the tenant's log that an exchange failed, and why."""
     details: dict[str, Any] = {"error": {"type": error.code, "message": error.message}}
-    async with request.store.transaction() as tx:
-        await record(tx, request, event, description=error.message, details=details)
+    await record(request.store, request, event, description=error.message, details=details)

@@ -52,8 +52,7 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
         now_s=tenant.clock.now_ms() // 1000,
         lifetime_s=lifetime_s,
     )
-    async with store.transaction() as tx:
-        await record(tx, request, "seccft", audience=audience, scope=" ".join(scopes))
+    await record(store, request, "seccft", audience=audience, scope=" ".join(scopes))
     answer: dict[str, Any] = {"access_token": token}
     if scopes:
         answer["scope"] = " ".join(scopes)
