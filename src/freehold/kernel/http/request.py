@@ -26,16 +26,16 @@ Send = Callable[[Message], Awaitable[None]]
 # With a second one of these two readers see two requests; any other repeated field is a list (RFC 9110 section 5.3).
 SINGLETON_HEADERS = frozenset(
     {
-        b"host",
-        b"authorization",
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"origin",
-        b"dpop",
-        b"x-forwarded-host",
-        b"x-forwarded-proto",
-        b"sec-fetch-site",
+        "host",
+        "authorization",
+        "content-type",
+        "content-length",
+        "content-encoding",
+        "origin",
+        "dpop",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "sec-fetch-site",
     }
 )
 
@@ -48,12 +48,13 @@ class Headers(Mapping[str, str]):
     A second one of SINGLETON_HEADERS is named in `repeated`, and the edge refuses the request.
     """
 
-    __slots__ = ("_raw", "repeated")
+    __slots__ = ("_values", "repeated")
 
     def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
         self.repeated: str | None = None
-        self._raw = dict(pairs)
-        if len(self._raw) != len(pairs):
+        # Latin-1 decodes whatever was sent, and a request asks for more headers than it has.
+        self._values = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+        if len(self._values) != len(pairs):
             self._join_repeated(pairs)
 
     @overload  # type: ignore[override]
@@ -61,34 +62,34 @@ class Headers(Mapping[str, str]):
     @overload
     def get(self, name: str, default: str) -> str: ...
     def get(self, name: str, default: str | None = None) -> str | None:
-        value = self._raw.get(name.encode("latin-1"))
-        return default if value is None else value.decode("latin-1")
+        return self._values.get(name, default)
 
     def __getitem__(self, name: str) -> str:
-        return self._raw[name.encode("latin-1")].decode("latin-1")
+        return self._values[name]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.encode("latin-1") in self._raw
+        return name in self._values
 
     def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name in self._raw)
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return len(self._raw)
+        return len(self._values)
 
     def __repr__(self) -> str:
         return f"Headers({', '.join(self)})"  # names only: values may be secrets
 
     def _join_repeated(self, pairs: list[tuple[bytes, bytes]]) -> None:
-        joined: dict[bytes, bytes] = {}
-        for name, value in pairs:
+        joined: dict[str, str] = {}
+        for raw_name, raw_value in pairs:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             if name not in joined:
                 joined[name] = value
             elif name in SINGLETON_HEADERS:
-                self.repeated = name.decode("latin-1")
+                self.repeated = name
             else:
-                joined[name] += (b"; " if name == b"cookie" else b", ") + value
-        self._raw = joined
+                joined[name] += ("; " if name == "cookie" else ", ") + value
+        self._values = joined
 
 
 class Request:
@@ -104,6 +105,7 @@ class Request:
     route: Route | None = None
     params: Mapping[str, str] = NO_PARAMS
     log_fields: dict[str, Any]
+    _media_type: str | None = None
     _path: list[str] | None = None
     _query: Parameters | None = None
     _cookies: dict[str, str] | None = None
@@ -183,8 +185,9 @@ class Request:
     @property
     def media_type(self) -> str:
         """The media type of the body in lower case, without parameters; empty when there is none."""
-        content_type = self.headers.get("content-type", "")
-        return content_type.partition(";")[0].strip().lower()
+        if self._media_type is None:
+            self._media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self._media_type
 
     async def body(self, limit: int | None = None) -> bytes:
         """The whole body. Raises PayloadTooLarge over the limit, which is the route's `max_body` unless given."""
