@@ -23,6 +23,7 @@ from freehold.kernel.clock import FakeClock
 from freehold.kernel.config import Settings
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.http.edge import Edge
+from freehold.kernel.jobs import count_by_state
 from freehold.kernel.store import migrate, open_store
 from tests.support.applications import Application, make_application
 from tests.support.asgi import http_scope
@@ -91,8 +92,16 @@ class Installation:
         self._token = ""
 
     def work(self) -> None:
-        """Do the background work that is due."""
-        self.run(self.services.jobs.run_due())
+        """Have the background work that is due done: by this call, or by the runner that has begun it already."""
+        self.run(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            await self.services.jobs.run_due()
+            states = await count_by_state(self.services.store)
+            if not any(state == "queued" and topic.startswith("messaging.") for topic, state in states):
+                return
+            await asyncio.sleep(0.01)
 
     @contextmanager
     def settings(self, **changes: Any) -> Iterator[None]:
