@@ -44,4 +44,4 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
         targets = re.findall(r"\]\((?!https?:)([^)#\s]+)", BLOCK.sub("", path.read_text()))
         waiting += [(path.parent / target).resolve() for target in targets]
 
-    assert {path for path in (ROOT / "docs").rglob("*.md")} - seen == set()
+    assert set((ROOT / "docs").rglob("*.md")) - seen == set()
