@@ -13,10 +13,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.support.programs import JS_CLIENTS, find_node
 from tests.support.server import SOURCE
@@ -107,7 +108,8 @@ def run_blocks(blocks: list[Block], folder: Path, *, env: Mapping[str, str]) -> 
     return Outcome(status, log.read_text(errors="replace") + remark)
 
 
-def reader_environment(folder: Path) -> dict[str, str]:
+@contextmanager
+def reader_environment(folder: Path) -> Iterator[dict[str, str]]:
     """What a reader has: the programs, a home of their own, and no setting but a port that is free here."""
     programs = folder / "bin"
     programs.mkdir(parents=True)
@@ -122,17 +124,16 @@ def reader_environment(folder: Path) -> dict[str, str]:
     for name, command in written.items():
         (programs / name).write_text(f'#!/bin/sh\n{command} "$@"\n')
         (programs / name).chmod(0o755)
-    home = folder / "home"
-    home.mkdir(mode=0o700)
-    # GnuPG's sockets have short names only.
     kept = {name: value for name, value in os.environ.items() if name in {"LANG", "LC_ALL", "TMPDIR", "TERM"}}
-    return {
-        **kept,
-        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(home),
-        "FREEHOLD_PORT": str(free_port()),
-        "NODE_PATH": str(JS_CLIENTS / "node_modules"),
-    }
+    # A short name, because GnuPG puts its sockets there.
+    with TemporaryDirectory(prefix="reader-", ignore_cleanup_errors=True) as home:
+        yield {
+            **kept,
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "HOME": home,
+            "FREEHOLD_PORT": str(free_port()),
+            "NODE_PATH": str(JS_CLIENTS / "node_modules"),
+        }
 
 
 def free_port() -> int:

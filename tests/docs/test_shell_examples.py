@@ -27,11 +27,11 @@ def runnable() -> list[object]:
 def test_the_examples_of_a_document_work(document: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     folder = tmp_path / "here"
     folder.mkdir()
-    env = reader_environment(tmp_path / "reader")
-    if any("postgres" in block.needs for block in BLOCKS[document]):
-        env["DATABASE_URL"] = request.getfixturevalue("own_postgresql_database")
+    with reader_environment(tmp_path / "reader") as env:
+        if any("postgres" in block.needs for block in BLOCKS[document]):
+            env["DATABASE_URL"] = request.getfixturevalue("own_postgresql_database")
 
-    outcome = run_blocks(BLOCKS[document], folder, env=env)
+        outcome = run_blocks(BLOCKS[document], folder, env=env)
 
     assert outcome.status == 0, f"{document.relative_to(ROOT)}\n{outcome.output[-4000:]}"
 
@@ -53,7 +53,8 @@ def test_a_failing_example_is_found_and_what_follows_is_not_run(tmp_path: Path) 
     folder = tmp_path / "here"
     folder.mkdir()
 
-    outcome = run_blocks(blocks, folder, env=reader_environment(tmp_path / "reader"))
+    with reader_environment(tmp_path / "reader") as env:
+        outcome = run_blocks(blocks, folder, env=env)
 
     assert outcome.status != 0
     assert "--- line 2" in outcome.output
