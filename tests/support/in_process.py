@@ -31,6 +31,7 @@ from tests.support.asgi import http_scope
 T = TypeVar("T")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 DOMAIN = "tenant.example.com"
+_UNSET = {"default_redirection_uri": ""}
 
 
 @dataclass
@@ -114,8 +115,9 @@ class Installation:
             yield
         finally:
             with self.management() as api:
-                known = {name: before[name] for name in changes if name in before}
-                answer = api.patch("/tenants/settings", json=known)
+                answer = api.patch(
+                    "/tenants/settings", json={name: before.get(name, _UNSET.get(name)) for name in changes}
+                )
                 assert answer.status_code == 200, answer.text
 
 
