@@ -17,7 +17,7 @@ from bench.command import Usage, run_command
 from bench.load import Connection, Step, cpu_seconds_with_children, measure
 from bench.postgresql import Running, database
 from bench.report import Figure, Report
-from bench.subjects import running, sign_in_of, sign_in_step
+from bench.subjects import email_of, running, sign_in_of, sign_in_step
 from tests.support.applications import make_application
 from tests.support.server import start_server
 
@@ -99,11 +99,6 @@ def write_users(folder: Path, count: int) -> None:
             )
 
 
-def email_of(number: int) -> str:
-    """The address of a user of the export."""
-    return f"user{number}@example.com"
-
-
 def _in_and_out(
     subject: str, data: Path, url: str | None, postgresql: Running | None, files: Path, users: int,
     names: list[str], report: Report,
@@ -114,10 +109,12 @@ def _in_and_out(
         pass  # makes the tenant
 
     def timed(*arguments: str) -> tuple[Usage, float]:
-        """The usage, and users per CPU second, the database's included."""
+        """The usage, and users per CPU second, the database's included and the command's start left out."""
+        starting = run_command("tenants", "list", "--data", str(data), *at_database)
         before = cpu_seconds_with_children(pid) if pid else 0.0
         usage = run_command(*arguments, *at_database)
-        return usage, users / (usage.cpu_s + (cpu_seconds_with_children(pid) - before if pid else 0.0))
+        spent = usage.cpu_s + (cpu_seconds_with_children(pid) - before if pid else 0.0)
+        return usage, users / max(spent - starting.cpu_s, 0.01)
 
     def raw_per_s() -> float:
         if postgresql is not None:

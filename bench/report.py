@@ -116,7 +116,7 @@ class Report:
 
     def print(self, peer: str) -> None:
         """The table."""
-        console = Console(width=190, highlight=False)
+        console = Console(width=230, highlight=False)
         for line in self.limit_lines():
             console.print(line)
         table = Table(box=None, pad_edge=False, header_style="bold")

@@ -4,6 +4,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bench.browser import SignIn, sign_in
@@ -11,7 +12,7 @@ from bench.command import run_command
 from bench.limits import Limits
 from bench.load import Connection, cpu_seconds, family, proportional_mib
 from bench.report import Figure, Report
-from bench.subjects import freehold
+from bench.subjects import email_of, freehold
 from freehold.cli.options import opened, settings_for
 from freehold.domain.tenants import lifecycle
 from tests.support.server import start_server
@@ -70,9 +71,9 @@ async def _storm(base_url: str, known: SignIn) -> list[float]:
     probe = Connection(base_url)
     latencies: list[float] = []
 
-    async def keep_signing_in(connection: Connection) -> None:
+    async def keep_signing_in(connection: Connection, somebody: SignIn) -> None:
         while time.monotonic() < ends:
-            await sign_in(connection, known)
+            await sign_in(connection, somebody)
 
     async def keep_asking() -> None:
         while time.monotonic() < ends:
@@ -81,9 +82,12 @@ async def _storm(base_url: str, known: SignIn) -> list[float]:
             latencies.append(time.perf_counter() - began)
             await asyncio.sleep(1 / PROBES_PER_S)
 
-    for connection in people:
-        await sign_in(connection, known)
-    await asyncio.gather(keep_asking(), *(keep_signing_in(connection) for connection in people))
+    # Each signs in as somebody else: attempts for one account at once look like guessing.
+    signing_in = [
+        keep_signing_in(connection, replace(known, username=email_of(number)))
+        for number, connection in enumerate(people)
+    ]
+    await asyncio.gather(keep_asking(), *signing_in)
     for connection in (*people, probe):
         await connection.close()
     return latencies

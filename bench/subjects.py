@@ -60,7 +60,7 @@ def freehold(
             assert api.post("/client-grants", json=granted).status_code == 201
             assert api.patch("/tenants/settings", json={"default_directory": app.connection}).status_code == 200
             for number in range(USERS):
-                user = {"connection": app.connection, "email": f"user{number}@example.com", "password": PASSWORD}
+                user = {"connection": app.connection, "email": email_of(number), "password": PASSWORD}
                 users.append(api.post("/users", json=user).json())
         known = sign_in_of(app, users[0]["email"], PASSWORD)
         steps = _freehold_steps(server, app, known, users[0]["user_id"])
@@ -71,6 +71,7 @@ def freehold(
 def running(data: Path, database_url: str | None = None) -> Iterator[LiveServer]:
     """A server of Freehold on plain HTTP, on a new or an existing data folder."""
     ready, log = data.with_suffix(".ready.json"), data.with_suffix(".log")
+    ready.unlink(missing_ok=True)
     command = [sys.executable, "-m", "bench.plain_server", str(data), str(ready)]
     command += [database_url] if database_url else []
     with _process(command, log) as process:
@@ -79,7 +80,6 @@ def running(data: Path, database_url: str | None = None) -> Iterator[LiveServer]
                 raise RuntimeError(f"the server did not start: {log.read_text()[-2000:]}")
             time.sleep(0.02)
         yield LiveServer(data, json.loads(ready.read_text()), process, log)
-    ready.unlink()
 
 
 @contextmanager
@@ -87,6 +87,11 @@ def bare(folder: Path) -> Iterator[Subject]:
     """The limit of an HTTP answer in Python."""
     with _said([sys.executable, "-m", "bench.bare"], folder / "bare.log") as (process, base_url):
         yield Subject("bare", base_url, process.pid, {BARE: _get("/")})
+
+
+def email_of(number: int) -> str:
+    """The address of one of the users."""
+    return f"user{number}@example.com"
 
 
 def sign_in_of(app: Application, username: str, password: str) -> SignIn:
