@@ -23,7 +23,7 @@ class Operation:
 OPERATIONS = {
     "client_credentials": Operation(400, 16, 1),
     "refresh": Operation(200, 16, 2),
-    "sign_in": Operation(12, 1, 2),
+    "sign_in": Operation(12, 1, 1),
     "userinfo": Operation(800, 16),
     "discovery": Operation(1500, 16),
     "jwks": Operation(1500, 16),
