@@ -129,5 +129,6 @@ def test_settings_logs_and_keys(api: ManagementClient) -> None:
     assert api.tenants.settings.update(friendly_name="Shop").friendly_name == "Shop"
     assert api.tenants.settings.get().friendly_name == "Shop"
     assert [log.log_id for log in api.logs.list(per_page=5)]
-    signing = api.keys.signing.list()
-    assert sorted((bool(key.current), bool(key.next)) for key in signing) == [(False, True), (True, False)]
+    signing = [key for key in api.keys.signing.list() if not key.revoked]
+    assert len([key for key in signing if key.current]) == 1
+    assert len([key for key in signing if key.next]) == 1
