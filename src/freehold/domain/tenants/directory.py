@@ -12,7 +12,7 @@ from freehold.kernel.crypto.sealing import Keyring, Sealer
 from freehold.kernel.declare.registry import Registry
 from freehold.kernel.declare.scope import EventSink, TenantScope
 from freehold.kernel.errors import BadRequest, Conflict, NotFound
-from freehold.kernel.store import Reader, Store, Transaction
+from freehold.kernel.store import Store, Transaction
 
 EVERY_TENANT = ""
 """The pseudo tenant whose cache epoch moves when a tenant appears, moves or goes."""
@@ -169,9 +169,3 @@ async def empty(tx: Transaction, tenant: TenantScope, *, keep: frozenset[str]) -
         if table.name not in keep and any(column.name == "tenant_id" for column in table.columns):
             sql = f"delete from {table.name} where tenant_id = :tenant_id"  # noqa: S608 - a declared table
             await tx.run(sql, tenant_id=tenant.id)
-
-
-async def exists(reader: Reader, tenant_id: str, name: str) -> bool:
-    """Whether a tenant of this id or name is here."""
-    sql = "select 1 from tenants where tenant_id = :tenant_id or name = :name"
-    return await reader.one(sql, tenant_id=tenant_id, name=name) is not None

@@ -161,16 +161,6 @@ async def cached_by(store: Store, tenant: TenantScope, declaration: Collection[D
     return document
 
 
-async def cached_all(store: Store, tenant: TenantScope, declaration: Collection[D], **where: str) -> list[D]:
-    """Like `find_all`, through the tenant's cache; neither list nor documents must be changed."""
-    entries = tenant.cached(store.cache_epoch(tenant.id))
-    key = (declaration.name, "*", *where.items())
-    if key not in entries:
-        entries[key] = await find_all(store, tenant, declaration, **where)
-    documents: list[D] = entries[key]
-    return documents
-
-
 async def singleton(reader: Reader, tenant: TenantScope, declaration: Singleton[D]) -> D:
     """The tenant's document of this kind, with its defaults when it was never changed."""
     record = await read(reader, tenant, declaration, SINGLETON_ID)
