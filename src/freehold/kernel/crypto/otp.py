@@ -24,7 +24,8 @@ Algorithm = Literal["SHA1", "SHA256", "SHA512"]
 RECOVERY_CODE_LENGTH = 24
 _SECRET_BYTES = 20  # RFC 4226 section 4 R6 recommends 160 bits
 _RECOVERY_ALPHABET = string.ascii_uppercase + string.digits
-_HASHES: dict[Algorithm, SHA1 | SHA256 | SHA512] = {"SHA1": SHA1(), "SHA256": SHA256(), "SHA512": SHA512()}
+# RFC 6238 section 1.2; authenticator apps know SHA-1, and HMAC does not need its collision resistance.
+_HASHES: dict[Algorithm, SHA1 | SHA256 | SHA512] = {"SHA1": SHA1(), "SHA256": SHA256(), "SHA512": SHA512()}  # noqa: S303
 # What people and password managers put between the groups of a code.
 _SEPARATORS = dict.fromkeys(map(ord, " -\t\r\n\xa0\u2009\u2010\u2011\u202f"))
 
