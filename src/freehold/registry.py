@@ -5,6 +5,7 @@ A new kind of data is one new file with its declaration and one new name here.
 
 from freehold.domain import (
     access,
+    administrators,
     applications,
     connections,
     events,
@@ -32,6 +33,7 @@ PACKAGES = (
     sessions.PACKAGE,
     tickets.PACKAGE,
     protection.PACKAGE,
+    administrators.PACKAGE,
     messaging.PACKAGE,
     jobs.PACKAGE,
     oauth.PACKAGE,

@@ -7,6 +7,7 @@ that no ordinary way out may show contain SEALED, secret members contain SECRET.
 from typing import Any
 
 from freehold.domain.access import CLIENT_GRANTS, CONSENTS, RESOURCE_SERVERS, ROLE_USERS, ROLES
+from freehold.domain.administrators import add_administrator, owner_of
 from freehold.domain.applications import CLIENT_CREDENTIALS, CLIENTS
 from freehold.domain.connections import CONNECTIONS
 from freehold.domain.connections import keys as connection_keys
@@ -58,6 +59,7 @@ async def make_full_tenant(store: Store, registry: Registry, master_key: MasterK
     user_id = await _people(store, tenant)
     await _applications(store, tenant, user_id)
     await _connections(store, tenant)
+    await _administrators(store, tenant)
     await _vault(store, tenant, user_id)
     return tenant
 
@@ -164,6 +166,30 @@ async def _connections(store: Store, tenant: TenantScope) -> None:
             await documents.save(tx, tenant, CONNECTIONS, made, document, now=tenant.clock.now_ms())
             if strategy == "okta":
                 await connection_keys.ensure(tx, tenant, await documents.get(tx, tenant, CONNECTIONS, made.id))
+
+
+async def _administrators(store: Store, tenant: TenantScope) -> None:
+    """Somebody with every factor, and an invitation that is open."""
+    async with store.transaction() as tx:
+        person = await add_administrator(
+            tx, tenant, email="root@example.com", name="Root", role="admin", created_by="operator"
+        )
+        for kind, name in (("password_hashes", ""), ("mfa_secrets", "totp"), ("mfa_secrets", "recovery_code")):
+            await vault.put(tx, tenant, kind, owner_of(person.id), f"{SEALED}-admin".encode(), name=name)
+        await tx.run(
+            """insert into administrator_passkeys (tenant_id, credential_id, administrator_id, name, public_key,
+            sign_count, transports, aaguid, created_at_ms)
+            values (:tenant_id, 'AAAA', :id, 'Key', 'pQ', 7, '["usb","nfc"]', 'a', 1)""",
+            tenant_id=tenant.id,
+            id=person.id,
+        )
+        await tx.run(
+            """insert into administrator_links (tenant_id, id, value_hash, kind, email, email_key, role, issued_by,
+            created_at_ms, expires_at_ms)
+            values (:tenant_id, 'inv_1', 'h', 'invitation', 'New@x.test', 'new@x.test', 'viewer', :id, 1, 2)""",
+            tenant_id=tenant.id,
+            id=person.id,
+        )
 
 
 async def _vault(store: Store, tenant: TenantScope, user_id: str) -> None:

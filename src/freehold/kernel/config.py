@@ -133,6 +133,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "How long they may or must be kept is a matter of law.",
         ),
     ] = 90
+    admin_mfa_required: Annotated[
+        bool,
+        Meta(
+            description="Whether administrators need a second factor for the dashboard as a whole; without, what is "
+            "sensitive needs it all the same."
+        ),
+    ] = True
+    admin_session_idle_minutes: Annotated[
+        int, Meta(ge=1, description="Minutes without use after which an administrator is signed out.")
+    ] = 30
+    admin_session_hours: Annotated[
+        int, Meta(ge=1, description="Hours after which an administrator is signed out in any case.")
+    ] = 12
+    admin_fresh_s: Annotated[
+        int, Meta(ge=30, le=900, description="Seconds for which an administrator's confirmation of who they are holds.")
+    ] = 300
+    admin_invitation_hours: Annotated[
+        int, Meta(ge=1, description="Hours in which an invitation to administer a tenant can be accepted.")
+    ] = 72
+    ceremony_second_person_min_age_h: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Hours for which an administrator does not count as a second person beside the one who invited "
+            "them, or who reset their password or factors.",
+        ),
+    ] = 72
 
     def __post_init__(self) -> None:
         if (self.tls_certificate is None) != (self.tls_private_key is None):
@@ -315,7 +342,7 @@ def _type_name(hint: Any) -> str:
         return " or ".join(f"`{choice}`" for choice in get_args(hint))
     if get_origin(hint) is tuple:
         return "list"
-    names = {str: "text", int: "number", bool: "true or false", Path: "path"}
+    names = {str: "text", int: "number", float: "number", bool: "true or false", Path: "path"}
     return names.get(hint, "path")
 
 

@@ -6,7 +6,13 @@ from freehold.domain.tenants.directory import EVERY_TENANT, TenantDirectory, boo
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.store import Store, Transaction
 
-KEPT_BY_RESET = frozenset({"tenants", "data_keys", "signing_keys", "vault"})
+KEPT_BY_RESET = frozenset(
+    {
+        "tenants", "data_keys", "signing_keys", "vault", "administrators", "administrator_passkeys",
+        "administrator_links", "administrator_sessions", "administrator_devices",
+    }
+)  # fmt: skip
+"""What is no configuration of the tenant: whoever empties it is not locked out of it."""
 
 
 FIRST_TENANT = "main"
@@ -54,12 +60,16 @@ async def create(store: Store, tenants: TenantDirectory, name: str, domain: str)
 async def reset(store: Store, tenant: TenantScope) -> None:
     """Put a tenant back to new in one transaction.
 
-    Its signing keys and its management client's credentials stay, so tokens already issued to scripts keep working.
+    Its signing keys and its management client's credentials stay, so tokens already issued to scripts keep working, and
+    so do its administrators with what they sign in with.
     """
     known = await management_client.credentials(store, tenant)
     async with store.transaction() as tx:
         await empty(tx, tenant, keep=KEPT_BY_RESET)
-        await tx.run("delete from vault where tenant_id = :id and kind <> 'private_keys'", id=tenant.id)
+        await tx.run(
+            "delete from vault where tenant_id = :id and kind <> 'private_keys' and owner not like 'admin|%'",
+            id=tenant.id,
+        )
         await bootstrap(tx, tenant)
         await management_client.make(tx, tenant, known.client_secret if known else None)
         tx.touch(tenant.id)
