@@ -1,0 +1,1 @@
+"""The export ceremony: how password hashes, MFA secrets and private keys leave, and what proves it."""

@@ -1,0 +1,5 @@
+"""What a ceremony rests on: a recipient's key, a proof that its owner can decrypt, a form and who signed it.
+
+The functions here take everything they compare with as arguments, so that a receipt can be checked again, years
+later and without the server. What strangers sent is read in child processes with bounds (`confined.py`).
+"""
