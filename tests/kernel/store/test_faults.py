@@ -42,6 +42,24 @@ async def ids(store: Store) -> list[str]:
     return [row[0] for row in await store.all("select id from notes order by id")]
 
 
+@pytest.mark.parametrize("prompt_s", [-1, 60], ids=["in a thread", "on the loop"])
+async def test_whoever_has_waited_for_a_commit_finds_it_in_the_file(
+    sqlite: SqliteStore, monkeypatch: pytest.MonkeyPatch, prompt_s: float
+) -> None:
+    monkeypatch.setattr("freehold.kernel.store.sqlite.PROMPT_S", prompt_s)
+    monkeypatch.setattr("freehold.kernel.store.sqlite.COMMITS_PER_CHECKPOINT", 2)
+    outsider = sqlite3.connect(sqlite.path)
+
+    async def write_and_look(id_: str) -> None:
+        await write(sqlite, id_)
+        assert outsider.execute("select 1 from notes where id = ?", (id_,)).fetchone()
+
+    for number in range(10):
+        await write_and_look(f"alone {number}")
+    await asyncio.gather(*(write_and_look(f"together {number}") for number in range(20)))
+    outsider.close()
+
+
 # On both databases
 
 

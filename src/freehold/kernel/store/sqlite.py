@@ -3,7 +3,9 @@
 Logical transactions are savepoints on one writer connection, executed on the loop one after the other. Those that
 arrive within the window share one BEGIN IMMEDIATE ... COMMIT with synchronous=full; a transaction is left only when
 that commit is durable. A lone writer does not wait: the window opens only when the group before had company.
-The COMMIT runs in a thread, and the lock that serialises the transactions keeps them off the connection meanwhile.
+The loop commits by itself while the disk answers promptly, which costs less than to wake a thread and be woken by it;
+on a slower disk COMMIT runs in a thread, and the lock that serialises the transactions keeps them off the connection
+meanwhile. A thread brings the log back into the file, so that no commit does.
 
 Reads outside transactions run on the loop through a read connection (a few microseconds); searches and snapshots have
 connections and threads of their own. Other processes may write to the file at any time: a held lock is waited for
@@ -18,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from time import perf_counter
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -44,6 +47,11 @@ from freehold.kernel.store.sqlite_connection import (
 _log = log.get_logger("store")
 
 WINDOW_S = 0.005
+PROMPT_S = 0.001
+"""The loop commits by itself while commits take no longer than this on average: about as long as a signature."""
+COMMITS_PER_CHECKPOINT = 200
+LONGEST_LOG_PAGES = 8000
+"""A commit checkpoints the log after all when it grows to this, because no thread came to it."""
 SEARCH_THREADS = 2
 MEMORY = ":memory:"
 
@@ -62,13 +70,17 @@ class SqliteStore:
         self.path = Path(self._temporary.name, "freehold.db") if self._temporary else Path(path)
         self._durable = self._temporary is None
         prepare_file(self.path)
-        self._writer = open_writer(self.path, durable=self._durable)
+        self._writer = self._open_writer()
         self._reader = open_reader(self.path)
         self._lock = asyncio.Lock()
         self._owner: asyncio.Task[Any] | None = None
         self._group: _Group | None = None
         self._company = False
+        self._commit_s = 0.0
+        self._committing = False
         self._commits: set[asyncio.Task[None]] = set()
+        self._commits_since_checkpoint = 0
+        self._checkpointer: sqlite3.Connection | None = None
         self._commit_thread = ThreadPoolExecutor(1, thread_name_prefix="store-commit")
         self._search_threads = ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="store-search")
         self._search_slots = asyncio.Semaphore(SEARCH_THREADS)
@@ -146,14 +158,18 @@ class SqliteStore:
         return epoch
 
     def _look(self) -> None:
-        """See whether anybody committed; once in a turn of the loop, since a request asks for the epoch many times."""
-        # data_version differs from the last look whenever another connection committed, the writer's included.
-        version = self._reader.execute("pragma data_version").fetchone()[0]
+        """See whether others committed; once in a turn of the loop, since a request asks for the epoch many times."""
+        if self._group is None and not self._committing:  # else the writer keeps everybody from committing
+            self._compare_version()
+        self._has_looked = True
+        asyncio.get_running_loop().call_soon(self._forget_look)
+
+    def _compare_version(self) -> None:
+        # It differs from the last time when another connection committed; the writer's own commits do not count.
+        version = self._writer.execute("pragma data_version").fetchone()[0]
         if version != self._data_version:
             self._data_version = version
             self._epochs.clear()
-        self._has_looked = True
-        asyncio.get_running_loop().call_soon(self._forget_look)
 
     def _forget_look(self) -> None:
         self._has_looked = False
@@ -183,14 +199,19 @@ class SqliteStore:
         self._on_enqueue.append(callback)
 
     async def close(self) -> None:
-        while self._commits:
-            await asyncio.wait(self._commits)
+        while self._group is not None or self._commits:
+            if self._group is not None and not self._commits:
+                self._close_group(self._group)
+            if self._commits:
+                await asyncio.wait(self._commits)
         for connection in self._searching:
             connection.interrupt()
         self._commit_thread.shutdown()
         self._search_threads.shutdown()
         for connection in (*self._searching, *self._searchers, self._reader, self._writer):
             connection.close()
+        if self._checkpointer is not None:
+            self._checkpointer.close()
         if self._temporary:
             self._temporary.cleanup()
 
@@ -228,31 +249,79 @@ class SqliteStore:
                 if loop.time() > patience_ends:
                     raise Unavailable("Another process has been writing to the database for too long") from error
             await asyncio.sleep(BUSY_POLL_S)
+        self._compare_version()
         group = self._group = _Group(loop)
-        task = loop.create_task(self._commit(group, self._window_s if self._company else 0))
-        self._commits.add(task)
-        task.add_done_callback(self._commits.discard)
+        if self._company:
+            loop.call_later(self._window_s, self._close_group, group)
+        else:
+            loop.call_soon(self._close_group, group)
         return group
 
-    async def _commit(self, group: "_Group", window_s: float) -> None:
-        await asyncio.sleep(window_s)
+    def _close_group(self, group: "_Group") -> None:
+        """Commit the group now, or in a thread when that takes long or a transaction is still in its body."""
+        if self._group is not group:
+            return  # it failed as a whole before it came to a commit
+        if self._commit_s <= PROMPT_S and not self._lock.locked():
+            self._group = None
+            try:
+                seconds = self._commit()
+            except sqlite3.Error as error:
+                self._fail(group, error)
+            else:
+                self._succeed(group, seconds)
+        else:
+            task = asyncio.get_running_loop().create_task(self._commit_in_thread(group))
+            self._commits.add(task)
+            task.add_done_callback(self._commits.discard)
+
+    async def _commit_in_thread(self, group: "_Group") -> None:
         async with self._lock:
             if self._group is not group:
-                return  # it failed as a whole before it came to a commit
-            self._group = None
-            self._company = len(group.waiters) > 1
-            loop = asyncio.get_running_loop()
+                return
+            self._group, self._committing = None, True
             try:
-                await loop.run_in_executor(self._commit_thread, self._writer.execute, "commit")
+                seconds = await asyncio.get_running_loop().run_in_executor(self._commit_thread, self._commit)
             except sqlite3.Error as error:
-                _log.error("store_commit_failed", transactions=len(group.waiters), reason=str(error))
-                self._recover()
-                group.fail()
+                self._committing = False
+                self._fail(group, error)
             else:
-                self._forget_look()  # those who waited for this commit must see it
-                group.succeed()
-                if self.observe_commit is not None:
-                    self.observe_commit(len(group.waiters))
+                self._committing = False
+                self._succeed(group, seconds)
+
+    def _commit(self) -> float:
+        began = perf_counter()
+        self._writer.execute("commit")
+        return perf_counter() - began
+
+    def _succeed(self, group: "_Group", seconds: float) -> None:
+        self._commit_s += (seconds - self._commit_s) / 8
+        self._company = len(group.waiters) > 1
+        for tenant_id in group.touched:  # those who waited for this commit must see it
+            self._epochs.pop(tenant_id, None)
+        group.succeed()
+        if self.observe_commit is not None:
+            self.observe_commit(len(group.waiters))
+        self._commits_since_checkpoint += 1
+        if self._commits_since_checkpoint >= COMMITS_PER_CHECKPOINT:
+            self._commits_since_checkpoint = 0
+            self._commit_thread.submit(self._checkpoint)
+
+    def _fail(self, group: "_Group", error: sqlite3.Error) -> None:
+        _log.error("store_commit_failed", transactions=len(group.waiters), reason=str(error))
+        self._recover()
+        group.fail()
+
+    def _checkpoint(self) -> None:
+        """Runs in the thread of commits: bring into the file what no reader needs the log for any more."""
+        try:
+            if self._checkpointer is None:
+                self._checkpointer = self._open_writer()
+            self._checkpointer.execute("pragma wal_checkpoint(passive)").fetchall()
+        except (sqlite3.Error, Unavailable) as error:
+            _log.warning("store_checkpoint_failed", reason=str(error))
+
+    def _open_writer(self) -> sqlite3.Connection:
+        return open_writer(self.path, durable=self._durable, checkpoint_pages=LONGEST_LOG_PAGES)
 
     def _check_group(self) -> None:
         """SQLite ends the whole transaction on some errors (disk full, I/O); then the group is lost."""
@@ -275,7 +344,7 @@ class SqliteStore:
         except sqlite3.Error:
             with contextlib.suppress(sqlite3.Error):
                 self._writer.close()
-            self._writer = open_writer(self.path, durable=self._durable)
+            self._writer = self._open_writer()
 
     def _translate(self, error: Exception) -> Exception:
         return translate(error, self._reader)
@@ -338,6 +407,7 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
             return None
         if self._enqueued:
             self._callbacks += store._on_enqueue
+        self._group.touched |= self._touched
         return self._group.join(self._callbacks)
 
     def _roll_back(self) -> None:
@@ -452,12 +522,14 @@ class SqliteSnapshot:
 class _Group:
     """Transactions that share one commit."""
 
-    __slots__ = ("_callbacks", "_loop", "waiters")
+    __slots__ = ("_callbacks", "_loop", "touched", "waiters")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._callbacks: list[Callable[[], None]] = []
         self.waiters: list[asyncio.Future[None]] = []
+        self.touched: set[str] = set()
+        """Tenants whose cached documents change with the commit."""
 
     def join(self, callbacks: Sequence[Callable[[], None]]) -> asyncio.Future[None]:
         """A future that ends with the commit."""
