@@ -4,8 +4,9 @@ import re
 from itertools import pairwise
 
 import pytest
+from msgspec import structs
 
-from freehold.login import views
+from freehold.login import pages, views
 from freehold.login.pages import SCREENS, mail_document, render, warm_up
 from freehold.login.texts import LANGUAGES
 from tests.login.examples import EXAMPLES, FORM, WITH_FORM, WITH_PROBLEMS, context
@@ -321,3 +322,26 @@ def test_a_tenants_texts_and_logo_win() -> None:
     assert document.one("title").text == "Ahoy"
     assert document.one("img")["alt"] == "Northwind"
     assert document.one("label", for_="password").text == "Password"
+
+
+@pytest.mark.parametrize("name", ["login", "login-id"])
+def test_a_page_filled_in_for_another_visitor_is_the_page_rendered_for_them(name: str) -> None:
+    """What has been rendered once is filled in for the next: nothing of the one before may stay in it."""
+
+    def for_visitor(mark: str) -> tuple[pages.View, views.PageContext]:
+        state = f"{mark}-state-0123456789"
+        form = views.Form(action=f"/u/login?state={state}", state=state, csrf_token=f"{mark}-token-0123456789")
+        urls = {"signup_url": f"/u/signup?state={state}"}
+        return structs.replace(EXAMPLES[name], form=form, **urls), structs.replace(
+            context(), nonce=f"{mark}-nonce-0123456789"
+        )
+
+    render(*for_visitor("first"))
+    view, surrounded = for_visitor("second")
+    filled = render(view, surrounded)
+    pages._blanks.clear()
+
+    assert filled == render(view, surrounded)
+    assert b"first" not in filled.body
+    assert filled.body.count(b"second-nonce-0123456789") == 3
+    assert render(*for_visitor("third")) != render(structs.replace(view, signup_url=""), surrounded)

@@ -10,11 +10,13 @@ answers made for a frame (`web_message`) may be framed.
 """
 
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
+from typing import Any
 from urllib.parse import urlsplit
 
 import jinja2
@@ -122,6 +124,25 @@ def render(view: View, context: PageContext) -> Page:
     A form that is shown again because of problems has status 400, as at Auth0. Raises ValueError when a FormPost or
     WebMessage would go anywhere but to a web origin: such a redirect_uri should never have been accepted.
     """
+    if not isinstance(view, _FIRST_PAGES) or view.problems or view.value:
+        return _render(view, context)
+    # What a visitor has not typed anything into yet differs between visitors only in three random values, and is
+    # filled into what was rendered for the one before.
+    fleeting = (view.form.state, view.form.csrf_token, context.nonce)
+    if not all(map(_RANDOM.fullmatch, fleeting)) or len(set(fleeting)) < len(fleeting):
+        return _render(view, context)
+    key = msgspec.msgpack.encode((view.__class__.__name__, view, context))
+    for value, mark in zip(fleeting, _MARKS, strict=True):
+        key = key.replace(value.encode(), mark)
+    blank = _blanks.get(key)
+    if blank is None:
+        if len(_blanks) >= MOST_BLANKS:
+            _blanks.clear()
+        blank = _blanks[key] = _Blank.of(_render(view, context), fleeting)
+    return blank.filled(fleeting)
+
+
+def _render(view: View, context: PageContext) -> Page:
     screen = SCREENS[type(view)]
     if isinstance(view, views.WebMessage) and view.target_origin != web_origin(view.target_origin):
         raise ValueError("target_origin is not an origin")
@@ -153,6 +174,47 @@ def render(view: View, context: PageContext) -> Page:
     )
     status = view.status if isinstance(view, views.ErrorDetails) else 400 if problems else screen.status
     return Page(status, body.encode(), _headers(view, context))
+
+
+@dataclass(frozen=True, slots=True)
+class _Blank:
+    """A rendered page that is cut where the values of one visitor stood: every second part is the number of one."""
+
+    status: int
+    body: tuple[Any, ...]
+    headers: tuple[tuple[str, tuple[Any, ...]], ...]
+
+    @classmethod
+    def of(cls, page: Page, fleeting: tuple[str, ...]) -> "_Blank":
+        """Cut a page apart."""
+        headers = tuple((name, _cut(value, fleeting)) for name, value in page.headers)
+        return cls(page.status, _cut(page.body.decode(), fleeting), headers)
+
+    def filled(self, fleeting: tuple[str, ...]) -> Page:
+        """The page for another visitor."""
+        headers = tuple((name, _joined(parts, fleeting)) for name, parts in self.headers)
+        return Page(self.status, _joined(self.body, fleeting).encode(), headers)
+
+
+def _cut(text: str, fleeting: tuple[str, ...]) -> tuple[Any, ...]:
+    parts: list[Any] = re.split(f"({'|'.join(fleeting)})", text)
+    parts[1::2] = map(fleeting.index, parts[1::2])
+    return tuple(parts)
+
+
+def _joined(parts: tuple[Any, ...], fleeting: tuple[str, ...]) -> str:
+    if len(parts) == 1:
+        return str(parts[0])
+    pieces = [*parts]
+    pieces[1::2] = [fleeting[number] for number in parts[1::2]]
+    return "".join(pieces)
+
+
+_FIRST_PAGES = (views.Login, views.LoginId)
+_RANDOM = re.compile(r"[A-Za-z0-9_-]{16,}")
+_MARKS = tuple(secrets.token_bytes(16) for _ in range(3))
+MOST_BLANKS = 200
+_blanks: dict[bytes, _Blank] = {}
 
 
 def mail_document(html: str) -> Page:
