@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from freehold.domain.audit import witnesses_of
 from freehold.domain.events import EVENTS
 from freehold.domain.jobs import add_routes as add_job_routes
 from freehold.domain.messaging import Mailer
@@ -166,7 +167,7 @@ async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clo
         accelerator_folder=settings.data.compiled,
     )
     stack.callback(passwords.close)
-    tenants = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS)
+    tenants = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS, witnesses_of(settings))
     handlers = {topic: handler for package in REGISTRY.packages for topic, handler in package.jobs.items()}
     rounds = [Periodic(topic, every_s) for package in REGISTRY.packages for topic, every_s in package.periodic.items()]
     jobs = JobRunner(store, clock, handlers, periodic=rounds)

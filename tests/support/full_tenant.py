@@ -6,6 +6,7 @@ that no ordinary way out may show contain SEALED, secret members contain SECRET.
 
 from typing import Any
 
+from freehold.domain import audit
 from freehold.domain.access import CLIENT_GRANTS, CONSENTS, RESOURCE_SERVERS, ROLE_USERS, ROLES
 from freehold.domain.administrators import add_administrator, owner_of
 from freehold.domain.applications import CLIENT_CREDENTIALS, CLIENTS
@@ -92,6 +93,8 @@ async def _people(store: Store, tenant: TenantScope) -> str:
         await revoke_grant(tx, tenant, user_id=bob.id, grant_id="a-grant")
         await issue_ticket(tx, tenant, Ticket(kind="password_change", user_id=ada.id, payload={"email": "ada@x"}))
         await tenant.events.record(tx, tenant, "s", user_id=ada.id, description="signed in")
+        await audit.record(tx, tenant, action="canary", actor=audit.OPERATOR, details={"é": [1, "<b>"]})
+        await audit.checkpoint(tx, tenant)
     return ada.id
 
 

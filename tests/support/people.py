@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from freehold.domain.audit import witnesses_of
 from freehold.domain.events import EVENTS
 from freehold.domain.keys import rotation
 from freehold.domain.messaging import Mailer
@@ -176,7 +177,7 @@ async def people(
     monkeypatch.setattr(rotation, "new_tenant_signing_material", _quick_material)
     settings = Settings(data_dir=tmp_path_factory.mktemp("data"))
     keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
-    directory = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS)
+    directory = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS, witnesses_of(settings))
     tenant = await directory.create("acme", "acme.example.com")
     pool = PasswordPool(2)
     services = TestServices(

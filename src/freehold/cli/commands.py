@@ -17,6 +17,7 @@ COMMANDS = {
     "restore": "Make a tenant from an archive.",
     "vault": "Take vault contents out on the operator's own authority.",
     "tenants": "List, make, empty and delete tenants.",
+    "audit": "Read the audit log again: is it whole?",
     "routes": "List every route of the server.",
     "config": "Explain the settings.",
     "dev": "For developers of Freehold: the next migration, reference documentation.",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from freehold.domain.audit import witnesses_of
 from freehold.domain.events import EVENTS
 from freehold.domain.tenants.directory import TenantDirectory
 from freehold.kernel.clock import SystemClock
@@ -53,7 +54,8 @@ async def opened(settings: Settings, *, upgrade: bool = True) -> AsyncIterator[I
         if upgrade:
             await migrate(store)
         keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
-        yield Installation(settings, store, TenantDirectory(store, keyring, clock, REGISTRY, EVENTS))
+        tenants = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS, witnesses_of(settings))
+        yield Installation(settings, store, tenants)
     finally:
         await store.close()
 

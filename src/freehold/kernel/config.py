@@ -160,6 +160,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "them, or who reset their password or factors.",
         ),
     ] = 72
+    audit_file: Annotated[
+        Path | None,
+        Meta(
+            description="File to which the audit log is written besides the database, best on another volume; "
+            "`audit.jsonl` in the data folder unless another is given. It is only ever appended to."
+        ),
+    ] = None
+    audit_syslog: Annotated[
+        str, Meta(description="`host:port` of a syslog server (TCP, RFC 6587) that gets the audit log as well.")
+    ] = ""
+    audit_https_url: Annotated[
+        str, Meta(description="URL that gets the audit log as well, by POST of lines of JSON; 2xx means it keeps them.")
+    ] = ""
+    audit_https_token: Annotated[
+        str, Meta(description="Bearer token for `audit_https_url`.", extra={"secret": True})
+    ] = ""
 
     def __post_init__(self) -> None:
         if (self.tls_certificate is None) != (self.tls_private_key is None):
@@ -172,6 +188,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                     raise ValueError(f"{name} holds networks such as 10.0.0.0/8, each without host bits") from None
         if not all(_HOST_AND_PORT.fullmatch(entry) for entry in self.outbound_allow):
             raise ValueError("outbound_allow holds entries such as mail.internal:25 or [fd00::7]:443")
+        if self.audit_syslog and not _HOST_AND_PORT.fullmatch(self.audit_syslog):
+            raise ValueError("audit_syslog is host:port")
+        if self.audit_https_url and not self.audit_https_url.startswith("https://"):
+            raise ValueError("audit_https_url begins with https://")
 
     def __repr__(self) -> str:
         shown = (
@@ -368,6 +388,11 @@ class DataDir:
     def master_key(self) -> Path:
         """The key that wraps every other key at rest; a backup is worthless without it."""
         return self.root / "master.key"
+
+    @property
+    def audit_file(self) -> Path:
+        """The audit log's lines beside the database, when no other place is configured."""
+        return self.root / "audit.jsonl"
 
     @property
     def authority(self) -> Path:

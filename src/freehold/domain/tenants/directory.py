@@ -10,7 +10,7 @@ from freehold.kernel.clock import Clock
 from freehold.kernel.crypto.ids import new_client_id, new_id
 from freehold.kernel.crypto.sealing import Keyring, Sealer
 from freehold.kernel.declare.registry import Registry
-from freehold.kernel.declare.scope import EventSink, TenantScope
+from freehold.kernel.declare.scope import EventSink, TenantScope, Witness
 from freehold.kernel.errors import BadRequest, Conflict, NotFound
 from freehold.kernel.store import Store, Transaction
 
@@ -32,6 +32,7 @@ class TenantDirectory:
     clock: Clock
     registry: Registry
     events: EventSink
+    witness: Witness | None = None
     _epoch: int = -1
     _by_host: dict[str, TenantScope] = field(default_factory=dict)
 
@@ -129,7 +130,9 @@ class TenantDirectory:
 
     def scope(self, tenant_id: str, name: str, domain: str, data_key: bytes) -> TenantScope:
         """The scope of a tenant whose data key is known."""
-        return TenantScope(tenant_id, name, domain, Sealer(data_key), self.clock, self.registry, self.events)
+        return TenantScope(
+            tenant_id, name, domain, Sealer(data_key), self.clock, self.registry, self.events, witness=self.witness
+        )
 
     async def _load(self) -> None:
         epoch = self.store.cache_epoch(EVERY_TENANT)

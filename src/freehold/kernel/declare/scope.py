@@ -4,7 +4,7 @@
 address a row without one, so a query cannot forget its tenant.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -41,6 +41,18 @@ class EventSink(Protocol):
         ...
 
 
+class Witness(Protocol):
+    """Places besides the database that keep what the audit log says, so that the database alone cannot deny it."""
+
+    async def accept(self, lines: Sequence[bytes]) -> None:
+        """Keep these lines for good in at least one place. Raises Unavailable when no place takes them."""
+        ...
+
+    def publish(self, line: bytes) -> None:
+        """Hand on a line that became true with a commit; a place that cannot take it now gets it later."""
+        ...
+
+
 @dataclass(slots=True)
 class Cache:
     """Decoded documents of one tenant, dropped as a whole when the store's epoch of the tenant moves."""
@@ -66,6 +78,7 @@ class TenantScope:
     registry: "Registry"
     events: EventSink
     cache: Cache = field(default_factory=Cache)
+    witness: Witness | None = None
 
     @property
     def issuer(self) -> str:
