@@ -13,6 +13,7 @@ from freehold.domain.administrators.access import (
     lifetimes,
     require_admin,
 )
+from freehold.domain.administrators.mail import TOPIC_FORGOTTEN, answer_forgotten
 from freehold.domain.administrators.passkeys import (
     Assertion,
     Passkey,
@@ -54,7 +55,7 @@ from freehold.domain.administrators.sessions import (
 from freehold.domain.administrators.tables import TABLES
 from freehold.kernel.declare import Package
 
-PACKAGE = Package(name="administrators", declarations=TABLES)
+PACKAGE = Package(name="administrators", declarations=TABLES, jobs={TOPIC_FORGOTTEN: answer_forgotten})
 
 __all__ = [
     "COOKIE",

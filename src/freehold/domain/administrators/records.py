@@ -1,0 +1,68 @@
+"""What administrators do, in the tenant's records, with who did it and from where."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from freehold.domain.administrators.people import OPERATOR, Administrator
+from freehold.domain.administrators.sessions import AdminSession
+from freehold.kernel.declare import TenantScope
+from freehold.kernel.store import Transaction
+
+LONGEST_TEXT = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Who:
+    """Whoever does something: an administrator in a session, somebody who is signing in, or the operator."""
+
+    kind: str
+    """`administrator`, `anonymous` or `operator`."""
+    id: str = ""
+    email: str = ""
+    session_id: str = ""
+    mfa_at_ms: int | None = None
+    ip: str = ""
+    user_agent: str = ""
+
+    @property
+    def name(self) -> str:
+        """What an account that this one makes, or a link that it sends, is recorded under."""
+        return self.id or self.kind
+
+
+THE_OPERATOR = Who(kind=OPERATOR)
+
+
+def acting_as(person: Administrator, session: AdminSession, *, ip: str, user_agent: str = "") -> Who:
+    """An administrator who is signed in."""
+    return Who(
+        kind="administrator",
+        id=person.id,
+        email=person.email,
+        session_id=session.id,
+        mfa_at_ms=session.mfa_at_ms,
+        ip=ip,
+        user_agent=user_agent,
+    )
+
+
+def signing_in_as(person: Administrator | None, *, email: str = "", ip: str = "", user_agent: str = "") -> Who:
+    """Somebody who has no session yet: an administrator, or whoever claims to be one."""
+    if person is None:
+        return Who(kind="anonymous", email=email[:LONGEST_TEXT], ip=ip, user_agent=user_agent)
+    return Who(kind="administrator", id=person.id, email=person.email, ip=ip, user_agent=user_agent)
+
+
+async def note(tx: Transaction, tenant: TenantScope, action: str, who: Who, **details: Any) -> None:
+    """Record one thing that happened, in the transaction in which it does."""
+    await tenant.events.record(
+        tx,
+        tenant,
+        "sapi",
+        description=f"Administrators: {action}",
+        user_id=who.id or None,
+        user_name=who.email or None,
+        ip=who.ip or None,
+        user_agent=who.user_agent or None,
+        details={"action": action, "session_id": who.session_id or None, **details},
+    )
