@@ -36,9 +36,10 @@ from freehold.kernel.jobs import JobRunner, Periodic
 from freehold.kernel.metrics import Metrics, empty_shared
 from freehold.kernel.store import Store, open_store
 from freehold.kernel.store.sqlite import SqliteStore
+from freehold.login import End, render_page_error
 from freehold.login import add_routes as add_login_routes
-from freehold.login import render_page_error
 from freehold.protocols.oauth.access_tokens import verify_access_token
+from freehold.protocols.oauth.authorize import conclude
 from freehold.protocols.oauth.cors import allows_origin
 from freehold.protocols.oauth.errors import render_oauth_error
 from freehold.protocols.oauth.routes import add_routes as add_oauth_routes
@@ -61,6 +62,8 @@ class Services:
     mail: Mailer
     jobs: JobRunner
     login_guard: LoginGuard
+    conclude_sign_in: Callable[..., Awaitable[End | None]] = field(default=conclude)
+    """How the protocol that began a sign-in ends it; the pages know none."""
     _windows: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     async def verify_management_token(self, tenant: TenantScope, token: str) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The interactive login: one state machine, its steps, pages and texts.
 
-A protocol begins a sign-in with `start` and gets the browser back at `/authorize/resume`. What the pages learn on the
-way stands in the transaction's payload: `session_id` and `signed_in` once the user signed in, `consented`, or `error`
-when it ends badly.
+A protocol begins a sign-in with `start`. When the user has signed in it is asked through `conclude_sign_in` of the
+services whether it can answer at once; otherwise it gets the browser back at `/authorize/resume`. What the pages learn
+on the way stands in the transaction's payload: `session_id` and `signed_in` once the user signed in, `consented`, or
+`error` when it ends badly.
 """
 
 from freehold.kernel.errors import NotFound
@@ -13,7 +14,7 @@ from freehold.login import assets, flow, landing, outbox
 from freehold.login.answers import form_post, render_page_error, web_message
 from freehold.login.cookies import forget_session, is_bound_to, session_cookie
 from freehold.login.devices import device_of
-from freehold.login.flow import ask_consent, begin, start
+from freehold.login.flow import End, ask_consent, begin, start
 from freehold.login.pages import web_origin
 from freehold.login.session_rules import session_rules
 from freehold.login.steps import consent, reset_password, sign_in, sign_up, unblock, verify_email
@@ -58,6 +59,7 @@ async def asset(request: Request) -> Response:
 
 
 __all__ = [
+    "End",
     "add_routes",
     "ask_consent",
     "ask_logout",

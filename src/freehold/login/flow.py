@@ -5,6 +5,7 @@ visit is refused when the reference is over or belongs to another browser, and a
 this one. Steps read and change the payload; saving is compare-and-set, so a form sent twice advances once.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,7 @@ from urllib.parse import urlencode
 from freehold.domain.applications import CLIENTS, Client
 from freehold.domain.connections import enabled_connections
 from freehold.domain.sessions import LoginTransaction, Session, begin_login, find_login, save_login
-from freehold.domain.users import Database, database_of
+from freehold.domain.users import Database, Profile, database_of
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.http.csrf import form_token, verify_form
@@ -28,6 +29,10 @@ SIGN_UP, CONSENT, RESET_REQUEST = "/u/signup", "/u/consent", "/u/reset-password/
 _FIRST_PAGES = {"signup": SIGN_UP, "reset-password": RESET_REQUEST}
 
 OVER = "This sign-in is over or was begun in another browser. Go back to the application and sign in again."
+
+
+End = Callable[[Transaction, Session], Awaitable[Response]]
+"""Ends a sign-in for its protocol, in the transaction that begins the session."""
 
 
 class SignInOver(BadRequest):
@@ -95,6 +100,13 @@ class Visit:
         payload = {**self.transaction.payload, **changes}
         if not await save_login(tx, self.tenant, self.transaction, payload):
             raise SignInOver
+
+    async def ending(self, user: Profile, connection: str) -> End | None:
+        """How the protocol ends this sign-in at once; None when the browser has to come back to it first."""
+        end: End | None = await self.http.services.conclude_sign_in(
+            self.http, self.transaction, self.client, user, connection
+        )
+        return end
 
     def resume(self) -> Response:
         """Back to the protocol, which finishes the sign-in."""

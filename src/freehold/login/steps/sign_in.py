@@ -137,7 +137,11 @@ async def _check(here: Visit, identifier: str, password: str, show_again: Show) 
 async def finish(
     here: Visit, database: Database, found: SignIn, verification: Verification | None = None, attempt: Any = None
 ) -> Response:
-    """The user is who they say: begin a session under a new cookie and go on."""
+    """The user is who they say: begin a session under a new cookie and go on.
+
+    Where the protocol has nothing more to ask, its answer is made in the same transaction, and the browser is spared a
+    way back.
+    """
     known = await find_session(here.store, here.tenant, cookies.session_cookie(here.http))
     lifetimes, persistent = await session_rules(here.store, here.tenant)
     terms: dict[str, Any] = {
@@ -147,6 +151,8 @@ async def finish(
         "lifetimes": lifetimes[persistent],
         "persistent": persistent,
     }
+    end = await here.ending(found.user, database.name)
+    answer = None
     async with here.store.transaction() as tx:
         begun = None
         if known is not None and known.user_id == found.user.user_id:
@@ -157,9 +163,12 @@ async def finish(
         if attempt is not None:
             await attempt.succeeded(tx)
         await record_login(tx, here.tenant, found, ip=here.http.client_ip, verification=verification)
-        await here.save(tx, session_id=session.id, signed_in=True)
+        if end is None:
+            await here.save(tx, session_id=session.id, signed_in=True)
+        else:
+            answer = await end(tx, session)
         await event(tx, here, "s", database=database, found=found, session=session)
-    response = here.resume()
+    response = answer or here.resume()
     cookies.set_session(response, session, value, now_ms=here.tenant.clock.now_ms())
     return response
 

@@ -1,8 +1,9 @@
 """The authorization endpoint (RFC 6749 section 3.1, OpenID Connect Core section 3.1.2).
 
 `/authorize` checks the request and answers at once where a session allows it; otherwise it begins a sign-in and sends
-the browser to the login pages, which come back to `/authorize/resume`. Consent is asked for where it is needed, and
-only then codes and tokens are made. What was true when the user came is checked again when they are issued.
+the browser to the login pages. These `conclude` when a code is all that is left to make, and else send the browser to
+`/authorize/resume`. Consent is asked for where it is needed, and only then codes and tokens are made. What was true
+when the user came is checked again when they are issued.
 """
 
 from collections.abc import Sequence
@@ -128,6 +129,43 @@ async def resume(http: Request) -> Response:
         return _refuse(http, request, error)
 
 
+async def conclude(
+    http: Request, transaction: LoginTransaction, client: Client, user: Profile, connection: str
+) -> login.End | None:
+    """How to end a sign-in for the user who has just signed in from a connection, in the transaction that notes it.
+
+    None when anything but a code is wanted, or the user has to be asked or refused: `resume` sees to that.
+    """
+    store, tenant = http.services.store, http.tenant
+    request = msgspec.convert(transaction.payload["authorize"], Authorize)
+    if request.wants != {"code"}:
+        return None
+    try:
+        api = await find_api(store, tenant, request.audience)
+        allowed = await scopes_for_users(store, tenant, client, api) if api is not None else frozenset[str]()
+        arrival = Arrival(
+            http=http, request=request, client=client, api=api, allowed=allowed, session=None, user=user,
+            transaction=transaction,
+        )  # fmt: skip
+        if await _asks_consent(arrival) or not await may_still_sign_in(store, tenant, client, connection):
+            return None
+        scopes, _ = await granted_scopes(
+            store, tenant, api, allowed=allowed, user_id=user.user_id, asked=request.scopes
+        )
+        consented = await _needs_consent(arrival)
+    except OAuthError:
+        return None
+
+    async def end(tx: Transaction, session: Session) -> Response:
+        if not await finish_login(tx, tenant, transaction):
+            raise PageError(OVER)
+        payload = _code_payload(arrival, session, scopes, consented=consented)
+        code = await issue_code(tx, tenant, client_id=client.client_id, user_id=user.user_id, payload=payload)
+        return respond(http, request, {"code": code})
+
+    return end
+
+
 async def _arrive(
     http: Request, request: Authorize, client: Client, transaction: LoginTransaction | None = None
 ) -> Arrival:
@@ -245,7 +283,7 @@ async def _issue(arrival: Arrival) -> Response:
     scopes, permissions = await granted_scopes(
         store, tenant, arrival.api, allowed=arrival.allowed, user_id=user.user_id, asked=request.scopes
     )
-    payload = await _code_payload(arrival, session, scopes)
+    payload = _code_payload(arrival, session, scopes, consented=await _needs_consent(arrival))
     members: dict[str, Any] = {}
     async with store.transaction() as tx:
         if arrival.transaction is not None and not await finish_login(tx, tenant, arrival.transaction):
@@ -290,7 +328,7 @@ async def _note_visit(tx: Transaction, arrival: Arrival, session: Session, user:
     )  # fmt: skip
 
 
-async def _code_payload(arrival: Arrival, session: Session, scopes: Sequence[str]) -> dict[str, Any]:
+def _code_payload(arrival: Arrival, session: Session, scopes: Sequence[str], *, consented: bool) -> dict[str, Any]:
     request = arrival.request
     payload = {
         "redirect_uri": request.redirect_uri if request.redirect_uri_given else None,
@@ -305,7 +343,7 @@ async def _code_payload(arrival: Arrival, session: Session, scopes: Sequence[str
         "auth_time": session.auth_time,
         "max_age": request.max_age is not None,
         "amr": amr_of(session),
-        "consented": await _needs_consent(arrival),
+        "consented": consented,
     }
     return {name: value for name, value in payload.items() if value}
 
