@@ -115,6 +115,43 @@ def encrypting(dst: Path, recipients: Sequence[str]) -> Iterator[IO[bytes]]:
             _stop(worker)
 
 
+@contextmanager
+def encrypting_to_pipe(
+    recipients: Sequence[str], *, subkeys: Sequence[str] | None = None
+) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Where plaintext goes in and where ciphertext comes out; nothing is on disk. Raises UnusableCertificate.
+
+    Somebody else must read while the body writes, and the body closes what it writes to, or the reader waits for
+    ever. With `subkeys`, fingerprints in hexadecimal, it is encrypted to those alone.
+    """
+    reading, writing = os.pipe()
+    request = {
+        "operation": "encrypt",
+        "target": f"/dev/fd/{writing}",
+        "recipients": [*recipients],
+        "subkeys": None if subkeys is None else [fingerprint.upper() for fingerprint in subkeys],
+    }
+    try:
+        worker = _start(request, stdin=subprocess.PIPE, pass_fds=(writing,))
+    except BaseException:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)  # the worker has its own, so that its end is the end of the ciphertext
+    assert worker.stdin is not None
+    with os.fdopen(reading, "rb", buffering=0) as ciphertext:
+        try:
+            try:
+                yield worker.stdin, ciphertext
+                if not worker.stdin.closed:
+                    worker.stdin.close()
+            except BrokenPipeError:
+                pass  # the worker gave up early, and its answer says why
+            _answer(worker)
+        finally:
+            _stop(worker)
+
+
 def decrypt_file(
     src: Path, dst: Path, secret_key_path: Path, passphrase: str | None = None, *, max_bytes: int | None = None
 ) -> None:
@@ -173,7 +210,9 @@ def _run(
         _stop(worker)
 
 
-def _start(request: dict[str, Any], *, stdin: int | IO[bytes]) -> "subprocess.Popen[bytes]":
+def _start(
+    request: dict[str, Any], *, stdin: int | IO[bytes], pass_fds: tuple[int, ...] = ()
+) -> "subprocess.Popen[bytes]":
     """The worker with its request on a pipe of its own: neither arguments nor environment show a passphrase."""
     reading, writing = os.pipe()
     try:
@@ -184,7 +223,7 @@ def _start(request: dict[str, Any], *, stdin: int | IO[bytes]) -> "subprocess.Po
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            pass_fds=(reading,),
+            pass_fds=(reading, *pass_fds),
         )
     except BaseException:
         os.close(writing)

@@ -45,7 +45,8 @@ def main() -> None:
 
 
 def _encrypt(request: dict[str, Any]) -> dict[str, Any]:
-    recipients = [_recipient(armored) for armored in request["recipients"]]
+    only = request.get("subkeys")
+    recipients = [_recipient(armored, only) for armored in request["recipients"]]
     if not recipients:
         raise Refusal("bad_certificate", "there is nobody to encrypt to")
     try:
@@ -58,14 +59,19 @@ def _encrypt(request: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _recipient(armored: str) -> Cert:
-    """The certificate with only those subkeys that are valid now: pysequoia would encrypt to ended and revoked ones."""
+def _recipient(armored: str, only: list[str] | None = None) -> Cert:
+    """The certificate with only those subkeys that are valid now: pysequoia would encrypt to ended and revoked ones.
+
+    With `only`, with those of them alone that are named there.
+    """
     now = datetime.now(UTC)
     certificate = _public_certificate(armored)
     if certificate.is_revoked or (certificate.expiration is not None and certificate.expiration <= now):
         raise _no_encryption_key(certificate.fingerprint.upper())
     for primary, subkeys in _certificates(list(PacketPile.from_bytes(armored.encode()))):
-        usable = [subkey for subkey in subkeys if _is_usable(subkey, now)]
+        usable = [subkey for subkey in subkeys if _is_usable(subkey, now) and _is_named(subkey[0], only)]
+        if only is not None and not usable:
+            break
         return Cert.from_packets([*primary, *(packet for subkey in usable for packet in subkey)])
     raise _no_encryption_key(certificate.fingerprint.upper())
 
@@ -84,6 +90,10 @@ def _is_usable(subkey: list[Packet], now: datetime) -> bool:
     if newest is None or key.key_created is None:
         return False
     return newest.key_validity_period is None or key.key_created + newest.key_validity_period > now
+
+
+def _is_named(key: Packet, only: list[str] | None) -> bool:
+    return only is None or (key.fingerprint or "").upper() in only
 
 
 def _no_encryption_key(fingerprint: str) -> Refusal:
