@@ -8,12 +8,14 @@ verifies the whole file before it uses any of it.
 import io
 import tarfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 import msgspec
 from isal import igzip, isal_zlib
+from msgspec import UNSET, UnsetType
 
 from freehold.kernel.errors import BadRequest
 
@@ -64,13 +66,15 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the archive holds; its member `format` is the first thing a reader looks at."""
 
-    format: Literal["freehold-tenant-archive", "freehold-vault-archive"]
+    format: Literal["freehold-tenant-archive", "freehold-vault-archive", "freehold-sealed-export"]
     version: int
     tenant: TenantFacts
     rows: dict[str, int]
     """Rows by declaration, or by vault kind."""
     members: list[Member]
     left_out: list[LeftOut] = []
+    ceremony: dict[str, Any] | UnsetType = UNSET
+    """In a sealed export: which request it answers, and what else is in it."""
 
 
 class ArchiveWriter:
@@ -180,23 +184,34 @@ def declaration_of(path: str) -> str | None:
 def members(path: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of each member in order. Raises BadArchive for damage and for members over the limits."""
     try:
-        with path.open("rb") as raw:
-            if raw.read(2) != b"\x1f\x8b":
-                raise BadArchive(_not_gzip(path))
-            raw.seek(0)
-            with _IGzipFile(fileobj=raw, mode="rb") as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as tar:
-                for count, header in enumerate(tar):
-                    if count >= MAX_MEMBERS:
-                        raise BadArchive(f"{path.name} has more than {MAX_MEMBERS} members")
-                    if not header.isreg() or header.size > MAX_MEMBER_BYTES:
-                        raise BadArchive(f"{path.name}: {header.name[:80]} is too large or not a plain file")
-                    file = tar.extractfile(header)
-                    content = file.read() if file is not None else b""
-                    if len(content) != header.size:
-                        raise BadArchive(f"{path.name} is cut off in {header.name[:80]}")
-                    yield header.name, content
+        with (
+            path.open("rb") as raw,
+            _unpacked(path, raw) as plain,
+            tarfile.open(fileobj=plain, mode="r|") as tar,
+        ):
+            for count, header in enumerate(tar):
+                if count >= MAX_MEMBERS:
+                    raise BadArchive(f"{path.name} has more than {MAX_MEMBERS} members")
+                if not header.isreg() or header.size > MAX_MEMBER_BYTES:
+                    raise BadArchive(f"{path.name}: {header.name[:80]} is too large or not a plain file")
+                file = tar.extractfile(header)
+                content = file.read() if file is not None else b""
+                if len(content) != header.size:
+                    raise BadArchive(f"{path.name} is cut off in {header.name[:80]}")
+                yield header.name, content
     except _Damage as error:
         raise BadArchive(f"{path.name} is damaged: {error}") from None
+
+
+def _unpacked(path: Path, raw: IO[bytes]) -> Any:
+    """The tar inside, compressed or, in a sealed export, as it is."""
+    head = raw.read(512)
+    raw.seek(0)
+    if head[:2] == b"\x1f\x8b":
+        return _IGzipFile(fileobj=raw, mode="rb")
+    if head[257:262] == b"ustar":
+        return nullcontext(raw)
+    raise BadArchive(_not_gzip(path))
 
 
 def _read_manifest(path: Path, content: bytes) -> Manifest:

@@ -23,6 +23,7 @@ Adopt = Callable[[Transaction, TenantFacts], Awaitable[TenantScope]]
 """Makes room for a tenant: refuses one that exists, gives it a data key, and answers its scope."""
 Progress = Callable[[str, int], None]
 BATCH = 2000
+SEALED_FORMATS = frozenset({"freehold-vault-archive", "freehold-sealed-export"})
 
 
 async def restore_tenant(
@@ -41,7 +42,7 @@ async def restore_tenant(
     """
     manifest = verify(path)
     if manifest.format != "freehold-tenant-archive":
-        raise BadArchive(f"{path.name} is a vault archive; name it with --vault beside the tenant's archive")
+        raise BadArchive(f"{path.name} holds sealed values; name it with --vault beside the tenant's archive")
     forms = {form.name: form for form in map(row_form, registry.by_name.values()) if form is not None}
     foreign = sorted(manifest.rows.keys() - forms.keys())
     if foreign:
@@ -93,8 +94,8 @@ async def _insert_sealed(tx: Transaction, tenant: TenantScope, kind: str, name: 
 
 def _verified_vault(path: Path, documents: Manifest) -> Manifest:
     manifest = verify(path)
-    if manifest.format != "freehold-vault-archive":
-        raise BadArchive(f"{path.name} is not a vault archive")
+    if manifest.format not in SEALED_FORMATS:
+        raise BadArchive(f"{path.name} is neither a vault archive nor a sealed export")
     if manifest.tenant.id != documents.tenant.id:
         raise BadArchive(f"{path.name} belongs to the tenant {manifest.tenant.name}, not {documents.tenant.name}")
     return manifest

@@ -1,7 +1,7 @@
 """The vault as an archive of its own: what no API shows, for the operator's offline path.
 
-Only this module reads the vault in bulk. It is called by `freehold vault export`, which needs the master key file, says
-loudly what it does and writes an audit entry; a tenant's own way to these values is the export ceremony.
+It is called by `freehold vault export`, which needs the master key file, says loudly what it does and writes an audit
+entry. A tenant's own way to these values is the export ceremony; besides that, nothing reads the vault in bulk.
 """
 
 import base64
@@ -56,7 +56,7 @@ async def export_vault(store: Store, tenant: TenantScope, registry: Registry, fi
             async for chunk in snapshot.scan(_SELECT, tenant_id=tenant.id, kind=kind.name):
                 for owner, name, sealed in chunk:
                     context = vault.context(tenant.id, kind.name, owner, name)
-                    parts.add(_line(owner, name, tenant.sealer.open(bytes(sealed), context=context)))
+                    parts.add(vault_line(owner, name, tenant.sealer.open(bytes(sealed), context=context)))
             parts.finish()
     manifest = Manifest(
         format="freehold-vault-archive",
@@ -69,7 +69,8 @@ async def export_vault(store: Store, tenant: TenantScope, registry: Registry, fi
     return manifest
 
 
-def _line(owner: str, name: str, value: bytes) -> bytes:
+def vault_line(owner: str, name: str, value: bytes) -> bytes:
+    """One value as a line of the archive."""
     try:
         line = VaultLine(owner=owner, name=name, text=value.decode())
     except UnicodeDecodeError:
