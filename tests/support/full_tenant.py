@@ -10,6 +10,7 @@ from freehold.domain import audit
 from freehold.domain.access import CLIENT_GRANTS, CONSENTS, RESOURCE_SERVERS, ROLE_USERS, ROLES
 from freehold.domain.administrators import add_administrator, owner_of
 from freehold.domain.applications import CLIENT_CREDENTIALS, CLIENTS
+from freehold.domain.authenticators import GUARDIAN, Guardian, enrol, remember_browser
 from freehold.domain.connections import CONNECTIONS
 from freehold.domain.connections import keys as connection_keys
 from freehold.domain.events import EVENTS
@@ -32,7 +33,7 @@ from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.declare import TenantScope, documents, relations
 from freehold.kernel.declare.compile import hidden_paths, project
 from freehold.kernel.declare.registry import Registry
-from freehold.kernel.store import Store
+from freehold.kernel.store import Store, Transaction
 
 SECRET, SEALED = "canary-of-a-secret", "canary-of-something-sealed"
 DEVICE = Device(ip="192.0.2.1", user_agent="Firefox")
@@ -95,7 +96,21 @@ async def _people(store: Store, tenant: TenantScope) -> str:
         await tenant.events.record(tx, tenant, "s", user_id=ada.id, description="signed in")
         await audit.record(tx, tenant, action="canary", actor=audit.OPERATOR, details={"é": [1, "<b>"]})
         await audit.checkpoint(tx, tenant)
+        await _factors(tx, tenant, ada.id)
     return ada.id
+
+
+async def _factors(tx: Transaction, tenant: TenantScope, user_id: str) -> None:
+    await documents.update(
+        tx, tenant, GUARDIAN, documents.SINGLETON_ID, {},
+        server={
+            "factors": {"otp": True}, "policies": ["confidence-score"], "providers": {"duo/settings": {"host": "x"}},
+            "twilio_auth_token": SECRET, "duo_skey": SECRET,
+            **dict.fromkeys(("sns_secret", "apns_p12", "fcm_server_key", "fcmv1_server_credentials"), SEALED),
+        },
+    )  # fmt: skip
+    await enrol(tx, tenant, user_id, secret="CANARY", step=59_000_000, recovery_hash=f"{SEALED}-recovery", facts={})
+    await remember_browser(tx, tenant, user_id, value=None, guardian=Guardian())
 
 
 async def _applications(store: Store, tenant: TenantScope, user_id: str) -> None:

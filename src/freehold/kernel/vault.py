@@ -30,6 +30,7 @@ on conflict (tenant_id, kind, owner, name) do update set sealed = excluded.seale
 """
 _GET = "select sealed from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner and name = :name"
 _LIST = "select name, sealed from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner order by name"
+_NAMES = "select name from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner order by name"
 _DROP = "delete from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner and name = :name"
 _DROP_OWNER = "delete from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner"
 
@@ -54,6 +55,11 @@ async def open_owned(reader: Reader, tenant: TenantScope, kind: str, owner: str)
     return {
         name: tenant.sealer.open(bytes(sealed), context=context(tenant.id, kind, owner, name)) for name, sealed in rows
     }
+
+
+async def names_of(reader: Reader, tenant: TenantScope, kind: str, owner: str) -> list[str]:
+    """The names of one owner's values, which stay closed."""
+    return [row[0] for row in await reader.all(_NAMES, tenant_id=tenant.id, kind=kind, owner=owner)]
 
 
 async def drop(tx: Transaction, tenant: TenantScope, kind: str, owner: str, *, name: str | None = None) -> int:

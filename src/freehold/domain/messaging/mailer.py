@@ -38,6 +38,10 @@ class MailJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     ip: str | None = None
     blocked: dict[str, str] | None = None
     """What the mail's link unblocks: connection and subject."""
+    to: str | None = None
+    """An address that an administrator gave in the place of the user's own."""
+    enrollment: dict[str, bool] | None = None
+    """What the ticket to enrol a second factor says."""
 
 
 class ResetJob(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -82,6 +86,13 @@ class Mailer:
         )
         await tx.enqueue(TOPIC_MAIL, tenant.id, msgspec.json.encode(job))
 
+    async def send_mfa_enrollment(
+        self, tx: Transaction, tenant: TenantScope, user_id: str, *, to: str | None, ticket: dict[str, bool]
+    ) -> None:
+        """The mail with the link under which the user enrols a second factor."""
+        job = MailJob(template="enrollment_email", user_id=user_id, to=to, enrollment=ticket)
+        await tx.enqueue(TOPIC_MAIL, tenant.id, msgspec.json.encode(job))
+
     async def request_password_reset(
         self,
         tx: Transaction,
@@ -104,7 +115,7 @@ async def write_mail(job: Job) -> None:
     async with job.services.store.transaction() as tx:
         users = tenant.registry.collection("users")
         record = await documents.read(tx, tenant, users, wanted.user_id)
-        if record is not None and record.document.get("email"):
+        if record is not None and (wanted.to or record.document.get("email")):
             await _write(tx, tenant, wanted, record.document)
         await job.finish(tx)
 
@@ -178,14 +189,14 @@ async def _write(tx: Transaction, tenant: TenantScope, wanted: MailJob, user: Ma
     language = settings.enabled_locales[0] if isinstance(settings.enabled_locales, list) else "en"
     mail = render(default_template(wanted.template, language), variables, now=tenant.clock.now())
     await outbox.deliver(
-        tx, tenant, recipient=str(user["email"]), template=wanted.template, subject=mail.subject, html=mail.html,
-        body=mail.text,
+        tx, tenant, recipient=wanted.to or str(user["email"]), template=wanted.template, subject=mail.subject,
+        html=mail.html, body=mail.text,
     )  # fmt: skip
 
 
 async def _link(tx: Transaction, tenant: TenantScope, wanted: MailJob, user: Mapping[str, Any]) -> str:
     identity = wanted.identity or f"{user['identities'][0]['provider']}|{user['identities'][0]['user_id']}"
-    payload: dict[str, Any] = {"identity": identity, "email": user["email"], "client_id": wanted.client_id}
+    payload: dict[str, Any] = {"identity": identity, "email": user.get("email"), "client_id": wanted.client_id}
     if wanted.template == "verify_email":
         ticket = Ticket(kind="email_verification", user_id=wanted.user_id, payload=payload)
         return f"{tenant.issuer}u/email-verification?ticket={await issue_ticket(tx, tenant, ticket)}#"
@@ -197,6 +208,9 @@ async def _link(tx: Transaction, tenant: TenantScope, wanted: MailJob, user: Map
     if wanted.template == "blocked_account" and wanted.blocked is not None:
         ticket = Ticket(kind="unblock", user_id=wanted.user_id, payload=wanted.blocked)
         return f"{tenant.issuer}u/unblock?ticket={await issue_ticket(tx, tenant, ticket)}#"
+    if wanted.template == "enrollment_email" and wanted.enrollment is not None:
+        ticket = Ticket(kind="mfa_enrollment", user_id=wanted.user_id, payload=wanted.enrollment)
+        return f"{tenant.issuer}u/mfa-enrollment?ticket={await issue_ticket(tx, tenant, ticket)}#"
     return tenant.issuer
 
 

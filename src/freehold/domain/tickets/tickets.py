@@ -17,7 +17,7 @@ from freehold.kernel.declare import Expiry, Stored, TenantScope
 from freehold.kernel.store import Reader, Transaction
 from freehold.kernel.store.schema import Column, Index, Table
 
-Kind = Literal["email_verification", "password_change", "unblock"]
+Kind = Literal["email_verification", "password_change", "unblock", "mfa_enrollment"]
 State = Literal["open", "used", "expired", "unknown"]
 LIFETIME = timedelta(days=5)
 LONGEST_VALUE = 100
@@ -92,7 +92,10 @@ async def find_ticket(
 
 
 async def use_ticket(tx: Transaction, tenant: TenantScope, value: str, kind: Kind) -> bool:
-    """Use a ticket; exactly one caller gets True. For a password, every other such ticket of the user goes too."""
+    """Use a ticket; exactly one caller gets True.
+
+    With one that sets a password or enrols a factor, every other such ticket of the user goes too.
+    """
     now = tenant.clock.now_ms()
     won = await tx.run(
         """update tickets set used_at_ms = :now where tenant_id = :tenant_id and value_hash = :value_hash
@@ -102,7 +105,7 @@ async def use_ticket(tx: Transaction, tenant: TenantScope, value: str, kind: Kin
         value_hash=_hash(value),
         kind=kind,
     )
-    if won and kind == "password_change":
+    if won and kind in {"password_change", "mfa_enrollment"}:
         await tx.run(
             """update tickets set used_at_ms = :now where tenant_id = :tenant_id and kind = :kind and used_at_ms is null
             and user_id = (select user_id from tickets where tenant_id = :tenant_id and value_hash = :value_hash)""",

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from freehold.domain.connections import CONNECTIONS
 from freehold.domain.users import linking, shown
-from freehold.domain.users.accounts import PreparedPassword, create_user, delete_user, prepare_password, save_user
+from freehold.domain.users.accounts import PreparedPassword, create_user, delete_user, prepare_password
 from freehold.domain.users.changes import LongName, Name, PreparedChange, UserPatch, apply_change, prepare_change
 from freehold.domain.users.databases import Database, get_database, is_enabled
 from freehold.domain.users.documents import DATABASE, USERS
@@ -26,7 +26,6 @@ from freehold.kernel.http.response import Response, json
 MOST_BY_EMAIL = 100
 _GET = f"select {shown.COLUMNS}, version from users where tenant_id = :tenant_id and id = :id"  # noqa: S608 - constant
 _BY_EMAIL = "select id from users where tenant_id = :tenant_id and ix_connection = :connection and ix_email = :email"
-_FACTORS = {"duo": "duo", "google-authenticator": "google-authenticator"}
 
 
 class NewUser(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -227,30 +226,6 @@ async def delete_identity(call: Call) -> list[dict[str, Any]]:
     return await linking.unlink(call.tx, call.tenant, user_id=call.params["id"], identity=identity)
 
 
-# --- second factors ------------------------------------------------------------------------------------------------
-
-
-async def delete_multifactor(call: Call) -> None:
-    """Take a factor of the older kind off a user. Raises NotFound, BadRequest for a provider that is none."""
-    provider = call.params["provider"]
-    if provider not in _FACTORS:
-        raise BadRequest(f"Path validation error: 'No enum match for: {provider[:40]}' on property provider.",
-                         code="invalid_uri")  # fmt: skip
-    record = await documents.read(call.tx, call.tenant, USERS, call.params["id"])
-    if record is None:
-        raise documents.missing(USERS)
-    factors = record.document.get("multifactor") or []
-    if provider in factors:
-        left = [factor for factor in factors if factor != provider]
-        await save_user(call.tx, call.tenant, record, {**record.document, "multifactor": left})
-
-
-async def forget_browsers(call: Call) -> None:
-    """Have every browser asked for the second factor again; there is none that is exempt yet. Raises NotFound."""
-    if await documents.read(call.tx, call.tenant, USERS, call.params["id"]) is None:
-        raise documents.missing(USERS)
-
-
 # --- who may do it -------------------------------------------------------------------------------------------------
 
 
@@ -277,7 +252,7 @@ def _check_may_change(call: Call, body: UserPatch) -> None:
         raise Forbidden("Insufficient scope, expected any of: update:users", code="insufficient_scope")
 
 
-_READ, _UPDATE = ("read:users", "read:user_idp_tokens"), ("update:users",)
+_READ = ("read:users", "read:user_idp_tokens")
 OPERATIONS = (
     Operation(method="GET", path="users", scopes=_READ, handler=list_users, name="users.list"),
     Operation(
@@ -311,14 +286,5 @@ OPERATIONS = (
         method="DELETE", path="users/{id}/identities/{provider}/{user_id}",
         scopes=("update:users", "update:current_user_identities"), handler=delete_identity,
         name="users.identities.delete", audit="Unlink a User Account",
-    ),
-    Operation(
-        method="DELETE", path="users/{id}/multifactor/{provider}", scopes=_UPDATE, handler=delete_multifactor,
-        name="users.multifactor.delete", status=204, audit="Delete a User's Multifactor Provider",
-    ),
-    Operation(
-        method="POST", path="users/{id}/multifactor/actions/invalidate-remember-browser", scopes=_UPDATE,
-        handler=forget_browsers, name="users.multifactor.invalidate_remember_browser", status=204,
-        audit="Invalidate all remembered browsers of a User",
     ),
 )  # fmt: skip
