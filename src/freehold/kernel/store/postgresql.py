@@ -1,8 +1,9 @@
 """The store on PostgreSQL: a pool of connections, prepared statements, read committed.
 
-A transaction keeps one connection; each read outside takes one for a moment. Unlike on SQLite two transactions really
-run side by side, so code relies on unique indexes and on the row counts of conditional statements, never on having
-looked first. `touch` travels by NOTIFY; while the listening connection is down no epoch repeats, so nothing is cached.
+A transaction keeps one connection; each read outside takes one for a moment, together with others that are ready for
+the same (`postgresql_reads`). Unlike on SQLite two transactions really run side by side, so code relies on unique
+indexes and on the row counts of conditional statements, never on having looked first. `touch` travels by NOTIFY; while
+the listening connection is down no epoch repeats, so nothing is cached.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from freehold.kernel.errors import Unavailable
 from freehold.kernel.store.api import TRANSACTION_LIMIT_S, QueryTimeout, Row, UniqueViolation, Unstorable
 from freehold.kernel.store.dialect import PostgresqlDialect, check_text
 from freehold.kernel.store.limit import stop_limit
+from freehold.kernel.store.postgresql_reads import SharedReads
 from freehold.kernel.store.queue import INSERT_JOB, job_row
 
 POOL_SIZE = 8
@@ -46,6 +48,7 @@ class PostgresqlStore:
         # for a connection that is held by another body that waits as well.
         self._reading = _Lane(self, max(1, pool_size // 2))
         self._writing = _Lane(self, max(1, pool_size // 2))
+        self._shared_reads = SharedReads(self._reading.acquire, self._reading.release)
         self._search_slots = asyncio.Semaphore(max(1, pool_size // 4))
         self._epochs = _Epochs(url)
         self._on_enqueue: list[Callable[[], None]] = []
@@ -56,10 +59,8 @@ class PostgresqlStore:
     # Reading
 
     async def one(self, sql: str, /, **params: Any) -> Row | None:
-        async with self._reading.connection() as connection:
-            text, arguments = self.dialect.compile(sql, params)
-            record = await self._translating(connection.fetchrow(text, *arguments))
-            return None if record is None else tuple(record)
+        text, arguments = self.dialect.compile(sql, params)
+        return await self._translating(self._shared_reads.one(text, arguments))
 
     async def all(self, sql: str, /, **params: Any) -> list[Row]:
         async with self._reading.connection() as connection:
