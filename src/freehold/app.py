@@ -44,6 +44,7 @@ from freehold.protocols.oauth.cors import allows_origin
 from freehold.protocols.oauth.errors import render_oauth_error
 from freehold.protocols.oauth.routes import add_routes as add_oauth_routes
 from freehold.registry import REGISTRY
+from freehold.surfaces import dashboard
 from freehold.surfaces.management.edge import render_error as render_management_error
 from freehold.surfaces.management.routes import add_routes as add_management_routes
 
@@ -100,6 +101,7 @@ def build_router(
     add_oauth_routes(router)
     add_login_routes(router)
     add_job_routes(router)
+    dashboard.add_routes(router)
     return router
 
 
@@ -144,7 +146,13 @@ def build_edge(settings: Settings, *, clock: Clock | None = None) -> Edge:
     edge = Edge(
         build_router(ready=ready, metrics=metrics, metrics_networks=settings.metrics_networks),
         resolve_tenant=resolve,
-        errors={"management": render_management_error, "oauth": render_oauth_error, "page": render_page_error},
+        errors={
+            "management": render_management_error,
+            "oauth": render_oauth_error,
+            "page": render_page_error,
+            dashboard.FAMILY: dashboard.render_dashboard_error,
+            dashboard.JSON_FAMILY: dashboard.render_json_error,
+        },
         cors=allows_origin,
         proxies=Proxies(settings.trusted_proxies, forwarded_host=settings.trust_forwarded_host),
         observe=metrics.observe_request,

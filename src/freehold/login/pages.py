@@ -302,9 +302,10 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]+")
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def template_environment(*folders: str) -> jinja2.Environment:
+    """Where templates are found: in these folders, then among those here, whose parts other surfaces use too."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(str(files("freehold.login") / "templates")),
+        loader=jinja2.FileSystemLoader([*folders, str(files("freehold.login") / "templates")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -328,7 +329,7 @@ def _environment() -> jinja2.Environment:
 
 @cache
 def _template(name: str) -> jinja2.Template:
-    return _environment().get_template(name)
+    return template_environment().get_template(name)
 
 
 def _headers(view: View, context: PageContext) -> tuple[tuple[str, str], ...]:

@@ -99,6 +99,12 @@ async def require_admin(
     return Acting(administrator=person, session=session, csrf_token=form_token(token) if token else "")
 
 
+async def current_session(request: Request) -> AdminSession | None:
+    """The session of this browser, or None; says nothing about what it may do."""
+    tenant: TenantScope = request.tenant
+    return await find_session(request.services.store, tenant, request.cookies.get(COOKIE), via="browser")
+
+
 async def has_second_factor(store: Store, tenant: TenantScope, person: Administrator) -> bool:
     """Whether somebody has an authenticator or a passkey; a recovery code stands in for one and is none."""
     return person.totp_since_ms is not None or bool(await passkeys.passkeys_of(store, tenant, person.id))

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from freehold.domain import audit
 from freehold.domain.administrators.people import OPERATOR, Administrator
 from freehold.domain.administrators.sessions import AdminSession
+from freehold.domain.audit import AuditActor
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Transaction
 
@@ -54,15 +56,17 @@ def signing_in_as(person: Administrator | None, *, email: str = "", ip: str = ""
 
 
 async def note(tx: Transaction, tenant: TenantScope, action: str, who: Who, **details: Any) -> None:
-    """Record one thing that happened, in the transaction in which it does."""
-    await tenant.events.record(
-        tx,
-        tenant,
-        "sapi",
-        description=f"Administrators: {action}",
-        user_id=who.id or None,
-        user_name=who.email or None,
-        ip=who.ip or None,
-        user_agent=who.user_agent or None,
-        details={"action": action, "session_id": who.session_id or None, **details},
-    )
+    """Record one thing that happened, in the transaction in which it does.
+
+    What people do who are nobody here goes to the tenant's log, which forgets: nobody fills the audit log from outside.
+    """
+    if who.kind == "anonymous":
+        await tenant.events.record(
+            tx, tenant, "fu", description=f"Dashboard: {details.get('reason', action)}", user_name=who.email or None,
+            ip=who.ip or None, user_agent=who.user_agent or None,
+        )  # fmt: skip
+        return
+    actor = AuditActor(who.kind, who.id, who.email, who.session_id, who.mfa_at_ms, who.ip)
+    if who.user_agent:
+        details["user_agent"] = who.user_agent[:LONGEST_TEXT]
+    await audit.record(tx, tenant, action=action, actor=actor, details=details)

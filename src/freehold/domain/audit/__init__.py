@@ -7,6 +7,7 @@ place has accepted it too.
 from freehold.domain.audit.checking import Seen, Verdict, check_log, head_of, read_file
 from freehold.domain.audit.entries import OPERATOR, SYSTEM_ACTOR, AuditActor, Entry
 from freehold.domain.audit.keys import TreeHead, current_key, fingerprint, is_signed, public_keys
+from freehold.domain.audit.listing import latest_entries
 from freehold.domain.audit.log import bootstrap, checkpoint, latest_head, record
 from freehold.domain.audit.proofs import Proof, entries_of, head_of_size, prove, prove_consistency
 from freehold.domain.audit.rounds import EVERY_S, catch_up, go_round
@@ -27,6 +28,6 @@ PACKAGE = Package(
 __all__ = [
     "OPERATOR", "PACKAGE", "SYSTEM_ACTOR", "AuditActor", "Entry", "FileSink", "Proof", "Seen", "TreeHead", "Verdict",
     "Witnesses", "catch_up", "check_log", "checkpoint", "current_key", "entries_of", "fingerprint", "head_of",
-    "head_of_size", "is_signed", "latest_head", "prove", "prove_consistency", "public_keys", "read_file", "record",
-    "witnesses_of",
+    "head_of_size", "is_signed", "latest_entries", "latest_head", "prove", "prove_consistency", "public_keys",
+    "read_file", "record", "witnesses_of",
 ]  # fmt: skip
