@@ -1,7 +1,7 @@
 """A visit: one request to the hosted pages, with the sign-in it belongs to.
 
-The sign-in is a row at the server (`domain.sessions.login_transactions`); the browser holds a reference in `state`. A
-visit is refused when the reference is over or belongs to another browser, and a submitted form when it was not made for
+The browser holds a reference in `state`, from which `domain.sessions.login_transactions` knows the sign-in. A visit is
+refused when the reference is over or belongs to another browser, and a submitted form when it was not made for
 this one. Steps read and change the payload; saving is compare-and-set, so a form sent twice advances once.
 """
 

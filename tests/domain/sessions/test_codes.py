@@ -1,6 +1,10 @@
 """Authorization codes and sign-ins under way: each is used by exactly one."""
 
 import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from freehold.domain.sessions import (
     CodeOutcome,
@@ -18,6 +22,7 @@ from freehold.domain.sessions import (
     save_login,
 )
 from freehold.domain.sessions.codes import Code
+from freehold.kernel.crypto.sealing import Sealer
 from tests.support.people import TenantUnderTest
 
 USER = "auth0|ada"
@@ -80,8 +85,12 @@ async def test_what_is_no_code_is_unknown(people: TenantUnderTest) -> None:
         assert await consume(people, value) == (CodeOutcome.UNKNOWN, None)
 
 
-async def test_a_step_of_a_sign_in_is_taken_once(people: TenantUnderTest) -> None:
-    reference = await begin_login(people.store, people.tenant, {"step": "identifier"})
+SHORT, LONG = {"step": "identifier"}, {"step": "identifier", "state": "x" * 2000}
+
+
+@pytest.mark.parametrize("asked", [SHORT, LONG], ids=["sealed", "kept in a row"])
+async def test_a_step_of_a_sign_in_is_taken_once(people: TenantUnderTest, asked: dict[str, Any]) -> None:
+    reference = await begin_login(people.store, people.tenant, asked)
     seen = await find_login(people.store, people.tenant, reference)
     assert seen is not None
 
@@ -94,6 +103,39 @@ async def test_a_step_of_a_sign_in_is_taken_once(people: TenantUnderTest) -> Non
     finished = await asyncio.gather(*(finish_login(people.store, people.tenant, current) for _ in range(5)))
     assert sorted(finished) == [False] * 4 + [True]
     assert await find_login(people.store, people.tenant, reference) is None
+
+
+@pytest.mark.parametrize("asked", [SHORT, LONG], ids=["sealed", "kept in a row"])
+async def test_a_sign_in_ends_once_and_stays_over(people: TenantUnderTest, asked: dict[str, Any]) -> None:
+    reference = await begin_login(people.store, people.tenant, asked)
+    seen = await find_login(people.store, people.tenant, reference)
+    assert seen is not None
+    assert seen.payload == asked
+
+    finished = await asyncio.gather(*(finish_login(people.store, people.tenant, seen) for _ in range(5)))
+
+    assert sorted(finished) == [False] * 4 + [True]
+    assert not await save_login(people.store, people.tenant, seen, {})
+    assert await find_login(people.store, people.tenant, reference) is None
+    await people.run_jobs(rounds=True)
+    assert await find_login(people.store, people.tenant, reference) is None
+
+
+async def test_a_page_that_nobody_fills_in_leaves_no_row(people: TenantUnderTest) -> None:
+    references = [await begin_login(people.store, people.tenant, SHORT) for _ in range(3)]
+
+    assert len(set(references)) == 3
+    assert await people.store.one("select count(*) from login_transactions") == (0,)
+
+
+async def test_a_reference_that_was_changed_or_is_another_tenants_opens_nothing(people: TenantUnderTest) -> None:
+    reference = await begin_login(people.store, people.tenant, SHORT)
+    stranger = replace(people.tenant, sealer=Sealer(b"\1" * 32))
+
+    assert await find_login(people.store, stranger, reference) is None
+    other = f"{reference[:40]}{'A' if reference[40] == 'B' else 'B'}{reference[41:]}"
+    for changed in (other, f"{reference}A", reference[:-2], "", "\u00e9" * 20, "x" * 3000):
+        assert await find_login(people.store, people.tenant, changed) is None
 
 
 async def test_a_sign_in_ends_after_an_hour(people: TenantUnderTest) -> None:

@@ -33,7 +33,7 @@ async def populate(people: TenantUnderTest) -> None:
         code = await issue_code(tx, people.tenant, client_id="app", user_id="auth0|a", payload={})
         await consume_code(tx, people.tenant, code, client_id="app")
         await revoke_grant(tx, people.tenant, user_id="auth0|a", grant_id="g")
-    await begin_login(people.store, people.tenant, {})
+    await begin_login(people.store, people.tenant, {"state": "too long to be sealed " * 100})
 
 
 async def counts(people: TenantUnderTest) -> list[int]:
