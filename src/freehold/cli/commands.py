@@ -17,6 +17,7 @@ COMMANDS = {
     "restore": "Make a tenant from an archive.",
     "vault": "Take vault contents out on the operator's own authority.",
     "tenants": "List, make, empty and delete tenants.",
+    "admins": "Invite, list, block and help the administrators of a tenant.",
     "audit": "Read the audit log again: is it whole?",
     "routes": "List every route of the server.",
     "config": "Explain the settings.",

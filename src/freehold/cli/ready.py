@@ -2,9 +2,11 @@
 
 import json
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from freehold.domain.administrators.links import issue_first_invitation
 from freehold.domain.tenants import management_client
 from freehold.kernel.config import Settings
 from freehold.kernel.declare import TenantScope
@@ -14,7 +16,7 @@ DATABASE_CONNECTION = "Username-Password-Authentication"
 
 
 async def ready_facts(store: Store, tenant: TenantScope, settings: Settings) -> dict[str, Any]:
-    """Base URL, certificate authority, management credentials and where mail can be read."""
+    """Base URL, certificate authority, management credentials, where mail can be read, and the dashboard."""
     known = await management_client.credentials(store, tenant)
     own_certificate = settings.tls_certificate is not None
     return {
@@ -29,7 +31,17 @@ async def ready_facts(store: Store, tenant: TenantScope, settings: Settings) -> 
         },
         "database": {"connection": DATABASE_CONNECTION},
         "outbox_url": f"{tenant.issuer}outbox",
+        "dashboard": {
+            "url": f"{tenant.issuer}admin",
+            "invitation_url": await _first_invitation(store, tenant, settings),
+        },
     }
+
+
+async def _first_invitation(store: Store, tenant: TenantScope, settings: Settings) -> str | None:
+    """The link for the first administrator, made anew each time; None once there is one."""
+    async with store.transaction() as tx:
+        return await issue_first_invitation(tx, tenant, lifetime=timedelta(hours=settings.admin_invitation_hours))
 
 
 def write_ready_file(path: Path, facts: dict[str, Any]) -> None:

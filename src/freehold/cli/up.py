@@ -84,6 +84,9 @@ def _greet(facts: dict[str, Any], settings: Settings) -> None:
     console.print(f"  tenant       {facts['tenant']}")
     console.print(f"  issuer       {facts['issuer']}")
     console.print(f"  mail         {facts['outbox_url']}")
+    console.print(f"  dashboard    {facts['dashboard']['url']}")
+    if facts["dashboard"]["invitation_url"]:
+        console.print(f"  first admin  {facts['dashboard']['invitation_url']}  (works once)")
     if facts["ca_file"]:
         console.print(f"  trust        {facts['ca_file']}  (certificate authority of this installation)")
     console.print(f"  data         {settings.data_dir.resolve()}")

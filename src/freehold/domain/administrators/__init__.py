@@ -52,10 +52,13 @@ from freehold.domain.administrators.sessions import (
     renew_session,
     sessions_of,
 )
+from freehold.domain.administrators.sign_in import TOPIC_FAILED, record_failure
 from freehold.domain.administrators.tables import TABLES
 from freehold.kernel.declare import Package
 
-PACKAGE = Package(name="administrators", declarations=TABLES, jobs={TOPIC_FORGOTTEN: answer_forgotten})
+PACKAGE = Package(
+    name="administrators", declarations=TABLES, jobs={TOPIC_FORGOTTEN: answer_forgotten, TOPIC_FAILED: record_failure}
+)
 
 __all__ = [
     "COOKIE",

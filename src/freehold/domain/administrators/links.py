@@ -41,6 +41,7 @@ class Link:
     kind: Kind
     administrator_id: str | None
     email: str
+    """Empty in the invitation for whoever comes first."""
     role: Role
     issued_by: str
     created_at_ms: int
@@ -60,6 +61,21 @@ async def issue_invitation(
         email_key=canonical_email(address),
     )
     return await _issue(tx, tenant, "invitation", None, address, role, issued_by, lifetime)
+
+
+async def issue_first_invitation(tx: Transaction, tenant: TenantScope, *, lifetime: timedelta) -> str | None:
+    """The address of the invitation for whoever comes first, who says their own e-mail address.
+
+    An earlier one is void from now on. None when the tenant has an administrator already.
+    """
+    if await _has_administrator(tx, tenant):
+        return None
+    await tx.run(
+        "delete from administrator_links where tenant_id = :tenant_id and email_key = '' and used_at_ms is null",
+        tenant_id=tenant.id,
+    )
+    _, value = await _issue(tx, tenant, "invitation", None, "", "admin", OPERATOR, lifetime)
+    return invitation_url(tenant, value)
 
 
 async def issue_password_link(
@@ -91,6 +107,8 @@ async def find_link(reader: Reader, tenant: TenantScope, value: str | None, kind
         return "expired", link
     if kind == "invitation" and not await _may_invite(reader, tenant, link.issued_by):
         return "void", link
+    if kind == "invitation" and not link.email and await _has_administrator(reader, tenant):
+        return "void", link
     return "open", link
 
 
@@ -119,7 +137,7 @@ async def open_invitations(reader: Reader, tenant: TenantScope) -> list[Link]:
         tenant_id=tenant.id,
         now=tenant.clock.now_ms(),
     )
-    return [link for link in map(_link, rows) if await _may_invite(reader, tenant, link.issued_by)]
+    return [link for link in map(_link, rows) if link.email and await _may_invite(reader, tenant, link.issued_by)]
 
 
 async def withdraw_invitation(tx: Transaction, tenant: TenantScope, link_id: str) -> Link | None:
@@ -160,6 +178,11 @@ async def _may_invite(reader: Reader, tenant: TenantScope, issued_by: str) -> bo
         return True
     issuer = await find_administrator(reader, tenant, issued_by)
     return issuer is not None and issuer.role == "admin" and not issuer.blocked
+
+
+async def _has_administrator(reader: Reader, tenant: TenantScope) -> bool:
+    row = await reader.one("select 1 from administrators where tenant_id = :id limit 1", id=tenant.id)
+    return row is not None
 
 
 async def _issue(

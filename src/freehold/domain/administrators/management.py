@@ -75,18 +75,23 @@ async def withdraw(tx: Transaction, tenant: TenantScope, who: Who, invitation_id
 
 
 async def accept_invitation(
-    services: Any, tenant: TenantScope, *, token: str, name: str, password: str, place: Place
+    services: Any, tenant: TenantScope, *, token: str, name: str, password: str, place: Place, email: str = ""
 ) -> Administrator:
-    """Make the account that an invitation is for. Raises LinkOver, PasswordRefused, AddressTaken, BadRequest."""
+    """Make the account that an invitation is for; `email` counts only where it names none, for the first of all.
+
+    Raises LinkOver, PasswordRefused, AddressTaken, BadRequest.
+    """
     store = services.store
     state, link = await find_link(store, tenant, token, "invitation")
     if state != "open" or link is None:
         raise LinkOver(state)
-    stored = await passwords.prepare_password(services.passwords, password, email=link.email, name=name)
+    address = people.address_of(link.email or email)
+    stored = await passwords.prepare_password(services.passwords, password, email=address, name=name)
     async with store.transaction() as tx:
+        await people.lock(tx, tenant)
         link = await use_link(tx, tenant, token, "invitation")
         person = await people.add_administrator(
-            tx, tenant, email=link.email, name=name, role=link.role, created_by=link.issued_by
+            tx, tenant, email=address, name=name, role=link.role, created_by=link.issued_by
         )
         await passwords.store_password(tx, tenant, person.id, stored)
         who = signing_in_as(person, ip=place.ip, user_agent=place.user_agent)

@@ -151,7 +151,7 @@ async def add_administrator(
 
 async def change_role(tx: Transaction, tenant: TenantScope, administrator_id: str, role: Role) -> Administrator:
     """Give somebody another role. Raises UnknownAdministrator, LastAdministrator."""
-    await _lock(tx, tenant)
+    await lock(tx, tenant)
     person = await get_administrator(tx, tenant, administrator_id)
     if role != "admin":
         await _check_another(tx, tenant, person)
@@ -169,7 +169,7 @@ async def set_blocked(tx: Transaction, tenant: TenantScope, administrator_id: st
 
     Raises UnknownAdministrator, LastAdministrator.
     """
-    await _lock(tx, tenant)
+    await lock(tx, tenant)
     person = await get_administrator(tx, tenant, administrator_id)
     if blocked:
         await _check_another(tx, tenant, person)
@@ -186,7 +186,7 @@ async def set_blocked(tx: Transaction, tenant: TenantScope, administrator_id: st
 
 async def remove_administrator(tx: Transaction, tenant: TenantScope, administrator_id: str) -> Administrator:
     """Remove somebody with everything of theirs; answers who it was. Raises UnknownAdministrator, LastAdministrator."""
-    await _lock(tx, tenant)
+    await lock(tx, tenant)
     person = await get_administrator(tx, tenant, administrator_id)
     await _check_another(tx, tenant, person)
     await _drop_openings(tx, tenant, person)
@@ -214,7 +214,7 @@ def role_of(text: str) -> Role:
     raise BadRequest(f"A role is one of {', '.join(ROLES)}.", code="invalid_role")
 
 
-async def _lock(tx: Transaction, tenant: TenantScope) -> None:
+async def lock(tx: Transaction, tenant: TenantScope) -> None:
     """Let changes of who administers the tenant happen one after the other, on PostgreSQL too."""
     await tx.run("update tenants set name = name where tenant_id = :tenant_id", tenant_id=tenant.id)
 

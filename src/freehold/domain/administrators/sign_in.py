@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from freehold.domain.administrators import factors, passkeys, passwords
 from freehold.domain.administrators.access import lifetimes
 from freehold.domain.administrators.mail import notify
@@ -21,13 +23,15 @@ from freehold.domain.protection import TooManyAttempts, forget, purpose_of, take
 from freehold.domain.protection.brute_force import network_of
 from freehold.domain.protection.counters import count_of, give_back
 from freehold.domain.sessions.tokens import hashed
-from freehold.domain.users.identifiers import canonical_email
+from freehold.domain.users.identifiers import canonical_email, is_email
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import Forbidden, TooManyRequests, Unauthorized
+from freehold.kernel.jobs import Job
 from freehold.kernel.store import Transaction
 
 CONNECTION = "administrators"
 """What wrong passwords of administrators are counted under, beside those of the tenant's connections."""
+TOPIC_FAILED = "administrators.sign_in_failed"
 _NETWORK, _CODES = "admin sign-in from", "admin second factor"
 MOST_FAILURES_OF_A_NETWORK = 50
 MOST_WRONG_CODES = 10
@@ -39,6 +43,16 @@ WITH_CODE = Proof(amr=("pwd", "otp", "mfa"), mfa=True)
 WITH_RECOVERY = Proof(amr=("pwd", "recovery"), mfa=False)
 WITH_PASSKEY = Proof(amr=("webauthn", "mfa"), mfa=True)
 PASSWORD_AND_PASSKEY = Proof(amr=("pwd", "webauthn", "mfa"), mfa=True)
+
+
+class Failure(msgspec.Struct, kw_only=True):
+    """A wrong password, to be recorded."""
+
+    email: str
+    ip: str
+    user_agent: str
+    is_last: bool
+    """Whether it is the one that keeps the place out."""
 
 
 class WrongCredentials(Unauthorized):
@@ -94,7 +108,6 @@ async def check_password(
         raise TriedTooOften
     person = await find_by_email(store, tenant, email[:320])
     subject = canonical_email(person.email if person else email.strip()[:320])
-    who = signing_in_as(person, email=email, ip=place.ip, user_agent=place.user_agent)
     guard = services.login_guard.attempt(store, tenant, connection=CONNECTION, subject=subject, ip=place.ip)
     try:
         async with guard as attempt:
@@ -102,14 +115,18 @@ async def check_password(
             async with store.transaction() as tx:
                 if person is None or not verification.ok:
                     await take_place(tx, tenant, _NETWORK, network, limit=MOST_FAILURES_OF_A_NETWORK, lasts=REMEMBERED)
-                    await note(tx, tenant, "administrator.sign_in_failed", who, reason="password")
-                    if await attempt.failed(tx) and person is not None:
-                        await notify(tx, tenant, person, "blocked_sign_in", ip=place.ip)
+                    failure = Failure(
+                        email=email[:320], ip=place.ip, user_agent=place.user_agent[:400],
+                        is_last=await attempt.failed(tx),
+                    )  # fmt: skip
+                    # Whether there is such an administrator makes no difference here, not in time either.
+                    await tx.enqueue(TOPIC_FAILED, tenant.id, msgspec.json.encode(failure))
                 else:
                     await attempt.succeeded(tx)
                     if verification.replacement is not None:
                         await passwords.store_rehash(tx, tenant, person.id, verification.replacement)
                     if person.blocked:
+                        who = signing_in_as(person, ip=place.ip, user_agent=place.user_agent)
                         await note(tx, tenant, "administrator.sign_in_failed", who, reason="blocked")
     except TooManyAttempts:
         raise TriedTooOften from None
@@ -118,6 +135,20 @@ async def check_password(
     if person.blocked:
         raise AccountBlocked
     return person
+
+
+async def record_failure(job: Job) -> None:
+    """Record a wrong password after the answer was given; tell whose it was when it was one too many."""
+    tenant: TenantScope = await job.services.tenants.by_id(job.tenant_id)
+    failure = msgspec.json.decode(job.payload, type=Failure)
+    async with job.services.store.transaction() as tx:
+        person = await find_by_email(tx, tenant, failure.email)
+        typed = failure.email if is_email(failure.email) else ""
+        who = signing_in_as(person, email=typed, ip=failure.ip, user_agent=failure.user_agent)
+        await note(tx, tenant, "administrator.sign_in_failed", who, reason="password")
+        if failure.is_last and person is not None:
+            await notify(tx, tenant, person, "blocked_sign_in", ip=failure.ip)
+        await job.finish(tx)
 
 
 async def check_code(services: Any, tenant: TenantScope, person: Administrator, code: str, place: Place) -> Proof:

@@ -250,11 +250,11 @@ async def withdraw_invitation(request: Request) -> Response:
 
 
 async def accept_invitation(request: Request) -> Response:
-    """POST invitations/accept: {token, name, password}."""
+    """POST invitations/accept: {token, name, password}, and {email} with the very first one."""
     body = await _body(request)
     person = await people.accept_invitation(
         request.services, request.tenant, token=_text(body, "token"), name=_text(body, "name"),
-        password=_text(body, "password"), place=_place(request),
+        password=_text(body, "password"), email=_text(body, "email"), place=_place(request),
     )  # fmt: skip
     return json(show_person(person, await factors_of(request.services.store, request.tenant, person.id)), 201)
 

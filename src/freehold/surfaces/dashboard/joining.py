@@ -28,18 +28,19 @@ async def submit_invitation(request: Request) -> Response:
     """POST /admin/invitation: the account is made, and its owner signed in to set up a second factor."""
     form = await visitors.open_form(request)
     token, name, password = field(form, "token"), field(form, "name"), form.get("password")
+    email = field(form, "email").strip()
     if (problem := _unlike(password, form.get("password_again"), name=name)) is not None:
-        return await _invitation_page(request, token, name=name, problem=problem)
+        return await _invitation_page(request, token, name=name, email=email, problem=problem)
     answer = Response()
     place = visitors.known_place(request, answer)
     try:
         person = await accept_invitation(
-            request.services, request.tenant, token=token, name=name, password=password, place=place
+            request.services, request.tenant, token=token, name=name, password=password, email=email, place=place
         )
     except LinkOver as over:
         return await _over_page(request, over.state)
     except _REFUSALS as refusal:
-        return await _invitation_page(request, token, name=name, problem=worded(refusal))
+        return await _invitation_page(request, token, name=name, email=email, problem=worded(refusal))
     async with request.services.store.transaction() as tx:
         _, value = await complete_sign_in(tx, request.services, request.tenant, person, PASSWORD_ONLY, place)
     visitors.set_session(answer, value)
@@ -106,13 +107,16 @@ def worded(refusal: FreeholdError) -> str | FreeholdError:
     return refusal
 
 
-async def _invitation_page(request: Request, token: str, *, name: str = "", problem: Any = None) -> Response:
+async def _invitation_page(
+    request: Request, token: str, *, name: str = "", email: str = "", problem: Any = None
+) -> Response:
     state, link = await find_link(request.services.store, request.tenant, token, "invitation")
     if state != "open" or link is None:
         return await _over_page(request, state)
     return await SCREENS.render(
-        request, None, "invitation.html", link=link, token=token, name=name, min_length=MIN_LENGTH, problem=problem
-    )
+        request, None, "invitation.html", link=link, token=token, name=name, email=email, min_length=MIN_LENGTH,
+        problem=problem,
+    )  # fmt: skip
 
 
 async def _password_page(request: Request, token: str, *, problem: Any = None) -> Response:
