@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from freehold.login import views
 from freehold.login.pages import View
+from freehold.login.second_factor import enrolment_view
 from freehold.login.views import Brand, Form, OutboxRow, PageContext, Problem, Scope
 
 NONCE = "n0nce-n0nce-n0nce-n0nce"
@@ -50,6 +51,29 @@ EXAMPLES: dict[str, View] = {
     "reset-password-used": views.ResetPasswordError(reason="used"),
     "reset-password-generic": views.ResetPasswordError(reason="generic"),
     "verify-email": views.VerifyEmail(form=FORM),
+    "mfa-otp-challenge": views.MfaOtpChallenge(form=FORM, recovery_url="/u/mfa-recovery-code-challenge?state=st4te"),
+    "mfa-otp-challenge-wrong": views.MfaOtpChallenge(
+        form=FORM,
+        remember_days=30,
+        remember_default=True,
+        problems=(Problem("invalid-code", "code"), Problem("too-many-failures")),
+    ),
+    "mfa-otp-enrollment-qr": enrolment_view(
+        FORM,
+        secret="JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+        issuer="Acme <b>",
+        account="ada@example.com",
+        problems=(Problem("invalid-code", "code"),),
+        kept="sealed",
+    ),
+    "mfa-recovery-code-enrollment": views.MfaRecoveryCodeEnrollment(
+        form=FORM, code="ABCDEFGHIJKLMNOPQRST1234", problems=(Problem("no-confirmation", "confirmed"),)
+    ),
+    "mfa-recovery-code-challenge": views.MfaRecoveryCodeChallenge(
+        form=FORM, app_url="/u/mfa-otp-challenge?state=st4te", problems=(Problem("invalid-code", "code"),)
+    ),
+    "mfa-enrolled": views.MfaEnrollResult(outcome="enrolled"),
+    "mfa-not-enrolled": views.MfaEnrollResult(outcome="invalid"),
     "unblock": views.Unblock(form=FORM),
     "unblocked": views.UnblockSuccess(),
     "not-unblocked": views.UnblockFailure(),

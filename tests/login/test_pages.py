@@ -73,7 +73,15 @@ def test_every_visible_input_has_a_label_a_name_and_an_autocomplete_value(name: 
             continue
         assert field.get("id") in labels or field.get("aria-label")
         assert field["name"]
-        assert field["autocomplete"] in {"username", "email", "tel", "current-password", "new-password"}
+        assert field["autocomplete"] in {
+            "username",
+            "email",
+            "tel",
+            "current-password",
+            "new-password",
+            "one-time-code",
+            "off",
+        }
 
 
 @pytest.mark.parametrize("name", WITH_FORM)

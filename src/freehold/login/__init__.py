@@ -10,14 +10,26 @@ from freehold.kernel.errors import NotFound
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response
 from freehold.kernel.http.router import Router
-from freehold.login import assets, flow, landing, outbox
+from freehold.login import assets, flow, landing, outbox, second_factor
 from freehold.login.answers import form_post, render_page_error, web_message
 from freehold.login.cookies import forget_session, is_bound_to, session_cookie
 from freehold.login.devices import device_of
-from freehold.login.flow import End, ask_consent, begin, start
+from freehold.login.flow import End, ask_consent, ask_second_factor, begin, start
 from freehold.login.pages import web_origin
 from freehold.login.session_rules import session_rules
-from freehold.login.steps import consent, reset_password, sign_in, sign_up, unblock, verify_email
+from freehold.login.steps import (
+    consent,
+    mfa_otp_challenge,
+    mfa_otp_enrollment,
+    mfa_recovery_code_challenge,
+    mfa_recovery_code_enrollment,
+    mfa_ticket,
+    reset_password,
+    sign_in,
+    sign_up,
+    unblock,
+    verify_email,
+)
 from freehold.login.steps.sign_out import ask_logout, confirmed_logout, logged_out, stayed
 
 
@@ -33,6 +45,11 @@ def add_routes(router: Router) -> None:
         (reset_password.TICKET_PATH, "reset", reset_password.Ticket),
         (verify_email.PATH, "verify_email", verify_email),
         (unblock.PATH, "unblock", unblock),
+        (second_factor.CHALLENGE, "mfa_otp_challenge", mfa_otp_challenge),
+        (second_factor.ENROLMENT, "mfa_otp_enrollment", mfa_otp_enrollment),
+        (second_factor.RECOVERY_CHALLENGE, "mfa_recovery_code_challenge", mfa_recovery_code_challenge),
+        (second_factor.RECOVERY_ENROLMENT, "mfa_recovery_code_enrollment", mfa_recovery_code_enrollment),
+        (mfa_ticket.PATH, "mfa_ticket", mfa_ticket),
     ):
         router.add("GET", path, step.show_page, name=f"login.{name}.page", family="page")
         router.add("POST", path, step.submit, name=f"login.{name}.submit", family="page")
@@ -63,6 +80,7 @@ __all__ = [
     "add_routes",
     "ask_consent",
     "ask_logout",
+    "ask_second_factor",
     "begin",
     "confirmed_logout",
     "device_of",

@@ -2,7 +2,8 @@
 
 `auth0` holds the session and is sent in frames of other sites too, for silent sign-in; `auth0_compat` is its twin for
 browsers that misread SameSite=None. `__Host-visit` is one random value per browser: transactions are bound to it and
-form tokens derived from it, so that neither works in another browser.
+form tokens derived from it, so that neither works in another browser. `auth0-mf` is kept for weeks by a user's choice
+and stands in for a second factor, never for a password.
 """
 
 import hmac
@@ -14,6 +15,7 @@ from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response
 
 SESSION, SESSION_COMPAT = "auth0", "auth0_compat"
+REMEMBERED = "auth0-mf"
 VISIT = "__Host-visit"
 VISIT_LIFETIME_S = 86_400
 
@@ -34,6 +36,16 @@ def forget_session(response: Response) -> None:
     """Take the session's cookies away."""
     response.set_cookie(SESSION, "", max_age_s=0, same_site="None")
     response.set_cookie(SESSION_COMPAT, "", max_age_s=0, same_site=None)
+
+
+def remembered(request: Request) -> str | None:
+    """The value by which this browser is remembered, or None."""
+    return request.cookies.get(REMEMBERED)
+
+
+def remember(response: Response, value: str, *, max_age_s: int) -> None:
+    """Have the browser remember that its users need not be asked for a code."""
+    response.set_cookie(REMEMBERED, value, max_age_s=max_age_s, same_site="Lax")
 
 
 def visit_secret(request: Request) -> str | None:

@@ -25,6 +25,7 @@ from freehold.login import cookies, pages, views
 from freehold.login.answers import show
 
 SIGN_IN, IDENTIFIER, PASSWORD = "/u/login", "/u/login/identifier", "/u/login/password"
+SECOND_FACTOR = "/u/mfa-otp-challenge"
 SIGN_UP, CONSENT, RESET_REQUEST = "/u/signup", "/u/consent", "/u/reset-password/request"
 _FIRST_PAGES = {"signup": SIGN_UP, "reset-password": RESET_REQUEST}
 
@@ -136,10 +137,12 @@ async def visit(http: Request) -> Visit:
     return Visit(http, transaction, reference, client, secret, form)
 
 
-async def start(http: Request, *, request: dict[str, Any], session: Session | None = None) -> Response:
+async def start(
+    http: Request, *, request: dict[str, Any], session: Session | None = None, second_factor: bool = False
+) -> Response:
     """Begin a sign-in for an authorization request and send the browser to its first page.
 
-    With a session the user is known and only asked for consent.
+    With a session the user is known and only asked for consent, or for a second factor before that.
     """
     path = _FIRST_PAGES.get(str(request.get("screen_hint")), SIGN_IN)
     answer = redirect(path)
@@ -147,7 +150,7 @@ async def start(http: Request, *, request: dict[str, Any], session: Session | No
     payload: dict[str, Any] = {"authorize": request, "visit": cookies.binding(secret)}
     if session is not None:
         payload["session_id"] = session.id
-        path = CONSENT
+        path = SECOND_FACTOR if second_factor else CONSENT
     reference = await begin_login(http.services.store, http.tenant, payload)
     target = redirect(_address(path, reference))
     target.headers += [header for header in answer.headers if header[0] == "set-cookie"]
@@ -162,6 +165,11 @@ def begin(http: Request) -> Response:
 def ask_consent(http: Request) -> Response:
     """To the consent page of a sign-in."""
     return redirect(_address(CONSENT, http.query.one("state") or ""))
+
+
+def ask_second_factor(http: Request) -> Response:
+    """To the page that asks for a second factor."""
+    return redirect(_address(SECOND_FACTOR, http.query.one("state") or ""))
 
 
 def _address(path: str, reference: str) -> str:

@@ -26,6 +26,7 @@ from markupsafe import Markup
 from freehold.kernel.locale import direction
 from freehold.login import assets, views
 from freehold.login.palette import tenant_style
+from freehold.login.qr_codes import qr_code
 from freehold.login.texts import ScreenTexts, screen_texts
 from freehold.login.views import PageContext, Problem
 
@@ -44,6 +45,11 @@ View = (
     | views.Unblock
     | views.UnblockSuccess
     | views.UnblockFailure
+    | views.MfaOtpChallenge
+    | views.MfaOtpEnrollmentQr
+    | views.MfaRecoveryCodeEnrollment
+    | views.MfaRecoveryCodeChallenge
+    | views.MfaEnrollResult
     | views.Consent
     | views.Logout
     | views.LoggedOut
@@ -101,6 +107,15 @@ SCREENS: dict[type, Screen] = {
     views.UnblockFailure: Screen(
         "unblock_result.html", "brute-force-protection", "brute-force-protection-unblock-failure"
     ),
+    views.MfaOtpChallenge: Screen("mfa_otp_challenge.html", "mfa-otp", "mfa-otp-challenge"),
+    views.MfaOtpEnrollmentQr: Screen("mfa_otp_enrollment_qr.html", "mfa-otp", "mfa-otp-enrollment-qr"),
+    views.MfaRecoveryCodeEnrollment: Screen(
+        "mfa_recovery_code_enrollment.html", "mfa-recovery-code", "mfa-recovery-code-enrollment"
+    ),
+    views.MfaRecoveryCodeChallenge: Screen(
+        "mfa_recovery_code_challenge.html", "mfa-recovery-code", "mfa-recovery-code-challenge"
+    ),
+    views.MfaEnrollResult: Screen("mfa_enroll_result.html", "mfa", "mfa-enroll-result"),
     views.Consent: Screen("consent.html", "consent", "consent"),
     views.Logout: Screen("logout.html", "logout", "logout"),
     views.LoggedOut: Screen("logout_complete.html", "logout", "logout-complete"),
@@ -318,6 +333,7 @@ def template_environment(*folders: str) -> jinja2.Environment:
     environment.filters["script_json"] = _script_json
     environment.filters["image_url"] = _image_url
     environment.filters["moment"] = _moment
+    environment.filters["qr_code"] = qr_code
     environment.globals.update(
         stylesheet=assets.STYLESHEET.path,
         script=assets.SCRIPT.path,

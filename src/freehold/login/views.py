@@ -199,6 +199,52 @@ class UnblockFailure(Struct, frozen=True):
     """The ticket does not hold."""
 
 
+class MfaOtpChallenge(Struct, frozen=True, kw_only=True):
+    """The code that the authenticator app shows. The inputs are named `code` and `rememberBrowser`."""
+
+    form: Form
+    recovery_url: str = ""
+    remember_days: int = 0
+    """0: the choice is not offered."""
+    remember_default: bool = False
+    problems: tuple[Problem, ...] = ()
+
+
+class MfaOtpEnrollmentQr(Struct, frozen=True, kw_only=True):
+    """Setting up an authenticator app. The input is named `code`."""
+
+    form: Form
+    uri: str
+    """What the QR code says."""
+    key: str
+    kept: str = ""
+    """What the form carries to the next page, sealed."""
+    problems: tuple[Problem, ...] = ()
+
+
+class MfaRecoveryCodeEnrollment(Struct, frozen=True, kw_only=True):
+    """A recovery code, shown once. The input is named `confirmed`; `action=download` asks for a file."""
+
+    form: Form
+    code: str
+    kept: str = ""
+    problems: tuple[Problem, ...] = ()
+
+
+class MfaRecoveryCodeChallenge(Struct, frozen=True, kw_only=True):
+    """The recovery code, in the place of the app's. The input is named `code`."""
+
+    form: Form
+    app_url: str
+    problems: tuple[Problem, ...] = ()
+
+
+class MfaEnrollResult(Struct, frozen=True, kw_only=True):
+    """What came of an enrolment ticket."""
+
+    outcome: Literal["enrolled", "invalid"]
+
+
 class Scope(Struct, frozen=True):
     """A permission somebody is asked for; scopes of OpenID Connect are described by the catalogue."""
 

@@ -11,7 +11,7 @@ Where things lie, for whoever exports or imports them:
   `phone`, `phone/2`, ... and `email`, ...: JSON `{"value": ...}`, kept and shown, not asked for yet;
   `pending/totp` and `pending/recovery_code`: begun and never proved. They are no factors and no part of an
   export of factors.
-  `read_secret(content)` gives the secret or hash of any of them; `type_of(name)` and `is_pending(name)` say which one it
+  `read_secret(content)` gives the secret or hash of any of them, `type_of(name)` and `is_pending(name)` say which it
   is.
 - Owners that begin with `admin|` are administrators', not users'.
 - The table `authenticators` has a row for each name above that was made or used here: ids, times, the last step used.
@@ -32,6 +32,7 @@ from freehold.domain.authenticators.authenticators import (
     type_of,
 )
 from freehold.domain.authenticators.browsers import extend, is_remembered, lifetime, remember_browser
+from freehold.domain.authenticators.demands import MFA, REMEMBERED, Demand, demand_for, mfa_audience
 from freehold.domain.authenticators.policies import (
     GUARDIAN,
     MULTI_FACTOR,
@@ -39,11 +40,10 @@ from freehold.domain.authenticators.policies import (
     Unmet,
     check_possible,
     guardian_of,
-    is_required,
-    may_be_required,
 )
 from freehold.domain.authenticators.tables import AUTHENTICATORS, REMEMBERED_BROWSERS
 from freehold.domain.authenticators.verifying import (
+    AlreadyEnrolled,
     ProvedRecovery,
     TooManyCodes,
     confirm_pending,
@@ -65,10 +65,14 @@ PACKAGE = Package(
 __all__ = [
     "AUTHENTICATORS",
     "GUARDIAN",
+    "MFA",
     "MULTI_FACTOR",
     "PACKAGE",
+    "REMEMBERED",
     "REMEMBERED_BROWSERS",
+    "AlreadyEnrolled",
     "Authenticator",
+    "Demand",
     "Factors",
     "Guardian",
     "ProvedRecovery",
@@ -77,6 +81,7 @@ __all__ = [
     "begin_totp",
     "check_possible",
     "confirm_pending",
+    "demand_for",
     "enrol",
     "extend",
     "factors_of",
@@ -84,10 +89,9 @@ __all__ = [
     "guardian_of",
     "is_pending",
     "is_remembered",
-    "is_required",
     "lifetime",
     "match_new",
-    "may_be_required",
+    "mfa_audience",
     "prove_recovery",
     "read_secret",
     "remember_browser",

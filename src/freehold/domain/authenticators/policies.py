@@ -110,11 +110,6 @@ async def guardian_of(store: Store, tenant: TenantScope) -> Guardian:
     return await documents.cached_singleton(store, tenant, GUARDIAN)
 
 
-def may_be_required(guardian: Guardian, *, step_up: bool) -> bool:
-    """Whether anybody has to show a second factor at all; the answer costs nothing."""
-    return step_up or (bool(guardian.policies) and guardian.is_on)
-
-
 async def is_required(
     store: Store, tenant: TenantScope, user_id: str, *, step_up: bool = False, own_factors: bool = False
 ) -> bool:

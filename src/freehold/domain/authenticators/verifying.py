@@ -26,8 +26,8 @@ from freehold.kernel.crypto.otp import BadTotpSecret, match_totp, new_recovery_c
 from freehold.kernel.crypto.passwords import DUMMY
 from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.declare import TenantScope
-from freehold.kernel.errors import TooManyRequests
-from freehold.kernel.store import Reader, Store, Transaction
+from freehold.kernel.errors import Conflict, TooManyRequests
+from freehold.kernel.store import Reader, Store, Transaction, UniqueViolation
 
 MAX_FAILURES = 10
 BLOCKED_FOR = timedelta(hours=1)
@@ -53,6 +53,15 @@ class TooManyCodes(TooManyRequests):
         super().__init__(
             "Too many wrong codes. Wait some time before retrying.", retry_after_s=int(BLOCKED_FOR.total_seconds())
         )
+
+
+class AlreadyEnrolled(Conflict):
+    """There is a second factor; another one takes more than a password."""
+
+    code = "already_enrolled"
+
+    def __init__(self) -> None:
+        super().__init__("User is already enrolled.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +127,20 @@ async def enrol(
     step: int,
     recovery_hash: str | None,
     facts: Mapping[str, Any],
+    first: bool = False,
 ) -> Authenticator:
-    """Store an app that was proved by `match_new`, and the recovery code that was shown with it."""
+    """Store an app that was proved by `match_new`, and the recovery code that was shown with it.
+
+    With `first`, raises AlreadyEnrolled when the user has a second factor by now.
+    """
+    if first and (await factors_of(tx, tenant, user_id)).enrolled:
+        raise AlreadyEnrolled
     if recovery_hash is not None:
         await replace_recovery(tx, tenant, user_id, recovery_hash)
-    made = await add_totp(tx, tenant, user_id, secret=secret, step=step)
+    try:
+        made = await add_totp(tx, tenant, user_id, secret=secret, step=step)
+    except UniqueViolation:  # on PostgreSQL somebody else can be as far at the same moment
+        raise AlreadyEnrolled from None
     await _enrolled(tx, tenant, user_id, facts)
     return made
 

@@ -250,6 +250,27 @@ async def reauthenticate(
     return (renewed, value) if changed else None
 
 
+async def add_method(tx: Transaction, tenant: TenantScope, session: Session, method: str) -> tuple[Session, str] | None:
+    """Note that the session's user has shown one thing more; the cookie's value changes, `auth_time` does not.
+
+    None when it has ended meanwhile.
+    """
+    now = tenant.clock.now_ms()
+    value, token_hash = new_secret()
+    others = [known for known in session.methods if known.get("name") != method]
+    methods = [*others, *_methods([method], now)]
+    changed = await tx.run(
+        """update sessions set token_hash = :token_hash, updated_at_ms = :now, methods = :methods
+        where tenant_id = :tenant_id and id = :id""",
+        token_hash=token_hash,
+        now=now,
+        methods=_json(methods),
+        tenant_id=tenant.id,
+        id=session.id,
+    )
+    return (replace(session, updated_at_ms=now, methods=methods), value) if changed else None
+
+
 async def set_session_metadata(
     tx: Transaction, tenant: TenantScope, session_id: str, metadata: Mapping[str, Any] | None
 ) -> None:

@@ -107,7 +107,13 @@ async def record_login(
         tenant_id=tenant.id,
         id=found.user.user_id,
     )
-    if verification is not None and verification.replacement is not None:
+    if verification is not None:
+        await keep_rehash(tx, tenant, found, verification)
+
+
+async def keep_rehash(tx: Transaction, tenant: TenantScope, found: SignIn, verification: Verification) -> None:
+    """Replace an old hash by the one that the check of the password made, before the sign-in is through."""
+    if verification.replacement is not None:
         await credentials.store_rehash(tx, tenant, found.identity_id, verification.replacement)
 
 

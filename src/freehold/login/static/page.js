@@ -1,5 +1,5 @@
-// Improves forms that work without it: a button that shows the password, rules that tick themselves off while one types,
-// and one submission per click. No dependencies, nothing is stored or sent.
+// Improves forms that work without it: buttons that show a password or copy a code, rules that tick themselves off
+// while one types, and one submission per click. No dependencies, nothing is stored or sent.
 "use strict";
 
 const svg = (paths) => {
@@ -73,7 +73,21 @@ for (const rules of document.querySelectorAll("[data-rules-for]")) {
   input.addEventListener("input", check);
 }
 
-for (const form of document.forms) {
+for (const box of document.querySelectorAll("[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = box.dataset.copyLabel;
+  const code = box.querySelector("code").textContent;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(code);
+    button.textContent = box.dataset.copied;
+  });
+  box.append(button);
+}
+
+// A form that brings a file leaves the page where it is, and can be sent again.
+for (const form of document.querySelectorAll("form:not([data-stays])")) {
   form.addEventListener("submit", (event) => {
     if (form.getAttribute("aria-busy") === "true") event.preventDefault();
     form.setAttribute("aria-busy", "true");

@@ -4,9 +4,10 @@ An unknown user, a user without a password and a wrong password look the same an
 told so only after the right password.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from freehold.domain.authenticators import REMEMBERED
 from freehold.domain.protection import Attempt, TooManyAttempts
 from freehold.domain.sessions import Session, create_session, end_session, find_session, reauthenticate
 from freehold.domain.tenants.settings import SETTINGS
@@ -23,7 +24,7 @@ from freehold.kernel.declare import documents
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, redirect
 from freehold.kernel.store import Transaction
-from freehold.login import cookies, flow, views
+from freehold.login import cookies, flow, second_factor, views
 from freehold.login.devices import device_of
 from freehold.login.flow import Visit, visit
 from freehold.login.session_rules import session_rules
@@ -137,7 +138,25 @@ async def _check(here: Visit, identifier: str, password: str, show_again: Show) 
 async def finish(
     here: Visit, database: Database, found: SignIn, verification: Verification | None = None, attempt: Any = None
 ) -> Response:
-    """The user is who they say: begin a session under a new cookie and go on.
+    """The user is who they say: go on, to the second factor where one is asked for."""
+    demand = await second_factor.demand_of(here, found.user.user_id)
+    if not demand.needed:
+        return await complete(here, database, found, verification, attempt)
+    if not demand.fresh and await second_factor.remembers(here, found.user.user_id):
+        return await complete(here, database, found, verification, attempt, methods=("pwd", REMEMBERED))
+    return await second_factor.begin(here, database, found, verification, attempt)
+
+
+async def complete(
+    here: Visit,
+    database: Database,
+    found: SignIn,
+    verification: Verification | None = None,
+    attempt: Any = None,
+    *,
+    methods: Sequence[str] = ("pwd",),
+) -> Response:
+    """The user has shown all that is asked for: begin a session under a new cookie and go on.
 
     Where the protocol has nothing more to ask, its answer is made in the same transaction, and the browser is spared a
     way back.
@@ -150,6 +169,7 @@ async def finish(
         "device": device_of(here.http),
         "lifetimes": lifetimes[persistent],
         "persistent": persistent,
+        "methods": methods,
     }
     end = await here.ending(found.user, database.name)
     answer = None
@@ -164,7 +184,7 @@ async def finish(
             await attempt.succeeded(tx)
         await record_login(tx, here.tenant, found, ip=here.http.client_ip, verification=verification)
         if end is None:
-            await here.save(tx, session_id=session.id, signed_in=True)
+            await here.save(tx, session_id=session.id, signed_in=True, second=None, kept=None)
         else:
             answer = await end(tx, session)
         await event(tx, here, "s", database=database, found=found, session=session)

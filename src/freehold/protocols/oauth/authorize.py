@@ -16,6 +16,7 @@ from msgspec import UNSET
 from freehold import login
 from freehold.domain.access import ResourceServer, consented_scopes
 from freehold.domain.applications import CLIENTS, Client
+from freehold.domain.authenticators import MFA, Demand, Unmet, check_possible, demand_for, factors_of, guardian_of
 from freehold.domain.sessions import (
     LoginTransaction,
     Session,
@@ -117,6 +118,9 @@ async def resume(http: Request) -> Response:
         arrival = await _arrive(http, request, client, transaction)
         if arrival.session is None or arrival.session.id != transaction.payload.get("session_id"):
             return login.begin(http)
+        if await _lacks_second_factor(arrival):
+            await _check_second_factor_possible(arrival)
+            return login.ask_second_factor(http)
         if await _asks_consent(arrival):
             return login.ask_consent(http)
         return await _issue(arrival)
@@ -153,10 +157,13 @@ async def conclude(
             store, tenant, api, allowed=allowed, user_id=user.user_id, asked=request.scopes
         )
         consented = await _needs_consent(arrival)
+        demand = await _demand(arrival, user)
     except OAuthError:
         return None
 
     async def end(tx: Transaction, session: Session) -> Response:
+        if not demand.is_met(session.methods):
+            raise PageError(OVER)
         if not await finish_login(tx, tenant, transaction):
             raise PageError(OVER)
         payload = _code_payload(arrival, session, scopes, consented=consented)
@@ -200,11 +207,18 @@ async def _decide(arrival: Arrival) -> Response:
             raise AuthorizeError("unauthorized", "user is blocked")
         if not signed_in:
             raise AuthorizeError("login_required", "Login required")
+        if await _lacks_second_factor(arrival):
+            raise AuthorizeError("interaction_required", "Multifactor authentication required")
         if await _asks_consent(arrival):
             raise AuthorizeError("consent_required", "Consent required")
         return await _issue(arrival)
     if not signed_in or request.prompts & {"login", "select_account"}:
         return await login.start(arrival.http, request=msgspec.to_builtins(request))
+    if await _lacks_second_factor(arrival):
+        await _check_second_factor_possible(arrival)
+        return await login.start(
+            arrival.http, request=msgspec.to_builtins(request), session=arrival.session, second_factor=True
+        )
     if await _asks_consent(arrival):
         return await login.start(arrival.http, request=msgspec.to_builtins(request), session=arrival.session)
     return await _issue(arrival)
@@ -226,6 +240,32 @@ async def _is_signed_in(arrival: Arrival) -> bool:
         if hint is not None and hint[0].get("sub") != user.user_id:
             return False
     return True
+
+
+async def _demand(arrival: Arrival, user: Profile) -> Demand:
+    """What the sign-in must have shown for this request."""
+    request = arrival.request
+    return await demand_for(
+        arrival.store, arrival.tenant, user.user_id, acr_values=request.acr_values, audience=request.audience
+    )
+
+
+async def _lacks_second_factor(arrival: Arrival) -> bool:
+    """Whether the session has not shown enough."""
+    session, user = arrival.session, arrival.user
+    if session is None or user is None:
+        return True
+    return not (await _demand(arrival, user)).is_met(session.methods)
+
+
+async def _check_second_factor_possible(arrival: Arrival) -> None:
+    """Check that the user can show a second factor here. Raises AuthorizeError."""
+    assert arrival.user is not None  # who is signed in
+    store, tenant = arrival.store, arrival.tenant
+    try:
+        check_possible(await guardian_of(store, tenant), await factors_of(store, tenant, arrival.user.user_id))
+    except Unmet as unmet:
+        raise AuthorizeError("access_denied", unmet.reason) from None
 
 
 async def _asks_consent(arrival: Arrival) -> bool:
@@ -280,6 +320,8 @@ async def _issue(arrival: Arrival) -> Response:
         raise AuthorizeError("unauthorized", "user is blocked")
     if not await may_still_sign_in(store, tenant, client, session.connection):
         raise AuthorizeError("access_denied", "The connection is not enabled for this application.")
+    if await _lacks_second_factor(arrival):
+        raise AuthorizeError("interaction_required", "Multifactor authentication required")
     scopes, permissions = await granted_scopes(
         store, tenant, arrival.api, allowed=arrival.allowed, user_id=user.user_id, asked=request.scopes
     )
@@ -350,7 +392,7 @@ def _code_payload(arrival: Arrival, session: Session, scopes: Sequence[str], *, 
 
 def amr_of(session: Session) -> list[str]:
     """The `amr` claim: only a second factor is worth telling, as at Auth0."""
-    return ["mfa"] if any(method.get("name") == "mfa" for method in session.methods) else []
+    return [MFA] if any(method.get("name") == MFA for method in session.methods) else []
 
 
 def _refuse(http: Request, request: Authorize, error: OAuthError) -> Response:

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from freehold.domain import keys
 from freehold.domain.applications import CLIENTS, Client
+from freehold.domain.authenticators import MFA, MULTI_FACTOR
 from freehold.domain.users import Profile, claims_for
 from freehold.kernel.crypto import jose
 from freehold.kernel.declare import TenantScope, documents
@@ -54,6 +55,8 @@ async def sign_id_token(
         claims["auth_time"] = auth_time
     if amr:
         claims["amr"] = list(amr)
+        if MFA in amr:
+            claims["acr"] = MULTI_FACTOR
     if nonce is not None:
         claims["nonce"] = nonce
     if access_token is not None:
