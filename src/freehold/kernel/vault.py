@@ -6,7 +6,7 @@ operator's offline path in `surfaces/transfer/vault.py`.
 Each value is sealed for its tenant, kind, owner and name, so that a row copied to another place does not open.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from freehold.kernel.declare.scope import TenantScope
 from freehold.kernel.store import Reader, Transaction
@@ -67,6 +67,15 @@ async def drop(tx: Transaction, tenant: TenantScope, kind: str, owner: str, *, n
     if name is None:
         return await tx.run(_DROP_OWNER, tenant_id=tenant.id, kind=kind, owner=owner)
     return await tx.run(_DROP, tenant_id=tenant.id, kind=kind, owner=owner, name=name)
+
+
+def seal_all(
+    tenant: TenantScope, kind: str, name: str, owners: Sequence[str], values: Sequence[bytes]
+) -> list[tuple[str, bytes]]:
+    """Each owner with their value sealed, all of one kind and name, for bulk writers."""
+    before, after = context(tenant.id, kind, "\0", name).split("\0")
+    contexts = [before + owner + after for owner in owners]
+    return list(zip(owners, tenant.sealer.seal_all(values, contexts), strict=True))
 
 
 def context(tenant_id: str, kind: str, owner: str, name: str) -> str:

@@ -226,3 +226,16 @@ async def test_the_live_store_hears_of_touches_and_jobs(store: Store, clock: Fak
     assert store.cache_epoch("acme") != before
     assert await JobRunner(store, clock, {"import.done": handler}).run_due() == 1
     assert done == [b"42"]
+
+
+def test_what_all_rows_have_in_common_is_said_once(bulk: BulkWriter) -> None:
+    rows = [row[1:5] for row in people(0, 2503)]
+    bulk.begin()
+    bulk.insert("people", COLUMNS[1:5], rows, fixed={"tenant_id": "acme", "hash": b"same"})
+    bulk.insert("people", COLUMNS[1:5], [], fixed={"tenant_id": "acme", "hash": b"same"})
+    bulk.commit()
+
+    bulk.begin()
+    found = bulk.all("select id, email, logins, score, tenant_id, hash from people order by id")
+    bulk.rollback()
+    assert [tuple(row) for row in found] == [(*row, "acme", b"same") for row in rows]

@@ -11,7 +11,15 @@ Which password is the same as which (Unicode), and which input is never hashed, 
 from typing import Any
 
 from freehold.kernel.crypto.passwords.argon2 import ARGON2, hash_argon2id, memory_and_passes
-from freehold.kernel.crypto.passwords.bcrypt import BCRYPT, Computation, check, cost_of, new_hash, parse_bcrypt
+from freehold.kernel.crypto.passwords.bcrypt import (
+    BCRYPT,
+    Computation,
+    check,
+    cost_of,
+    is_bcrypt,
+    new_hash,
+    parse_bcrypt,
+)
 from freehold.kernel.crypto.passwords.digest import DIGEST
 from freehold.kernel.crypto.passwords.hmac import HMAC
 from freehold.kernel.crypto.passwords.ldap import LDAP
@@ -37,6 +45,7 @@ __all__ = [
     "PasswordTooLong",
     "check_password_length",
     "hash_password",
+    "is_bcrypt",
     "is_cheap",
     "needs_rehash",
     "parse_bcrypt",

@@ -26,6 +26,8 @@ LOWEST_COST, HIGHEST_COST = 4, 16
 
 _ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _FORM = re.compile(r"\$2[aby]\$(?P<cost>[0-9]{2})\$(?P<salt>[./A-Za-z0-9]{22})(?P<hash>[./A-Za-z0-9]{31})")
+_COSTS = "|".join(f"{cost:02}" for cost in range(LOWEST_COST, HIGHEST_COST + 1))
+_GOOD = re.compile(rf"\$2[aby]\$(?:{_COSTS})\$[./A-Za-z0-9]{{53}}")
 
 
 def parse_bcrypt(text: str, *, path: str = "") -> str:
@@ -37,6 +39,11 @@ def parse_bcrypt(text: str, *, path: str = "") -> str:
         )
     check_range(int(match["cost"]), path, low=LOWEST_COST, high=HIGHEST_COST, what="bcrypt's cost")
     return text
+
+
+def is_bcrypt(text: str) -> bool:
+    """Whether `parse_bcrypt` takes it, for those who ask a million times."""
+    return _GOOD.fullmatch(text) is not None
 
 
 class Computation(NamedTuple):
