@@ -84,7 +84,7 @@ def auth0(
                     keywords=json.loads(keywords.read_text()) if keywords else {},
                 )
                 with _bar() as progress:
-                    work = Auth0Import(installation.store, scope, sources, progress)
+                    work = Auth0Import(installation.store, scope, sources, progress, temporary=settings.data.temporary)
                     found = await work.check(look=dry_run or not yes)
                 if dry_run:
                     _show(found, report, as_json)

@@ -129,12 +129,12 @@ async def test_an_import_that_was_cut_off_is_completed_by_the_next(
     monkeypatch.setattr(auth0, "BATCH_USERS", 300)
     written, write = 0, write_users
 
-    def dies(*arguments: Any) -> Any:
+    def dies(*arguments: Any, **options: Any) -> Any:
         nonlocal written
         if written == 3:
             raise OSError("the plug is pulled")
         written += 1
-        return write(*arguments)
+        return write(*arguments, **options)
 
     monkeypatch.setattr(auth0, "write_users", dies)
     work = auth0.Auth0Import(arriving.store, arriving.tenant, auth0.Sources(**pieces))  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from msgspec import UNSET
 from freehold.domain.jobs.child import Errand, on_errand
 from freehold.domain.jobs.jobs import ERRORS, UPLOAD, ApiJob, load_job, read_file
 from freehold.domain.users import PASSWORD_HASHES, Database
+from freehold.domain.users.arrivals import Arrival, prepare
 from freehold.domain.users.credentials import CURRENT, IMPORTED
 from freehold.domain.users.documents import MFA_SECRETS
 from freehold.domain.users.identifiers import canonical_email
@@ -28,7 +29,7 @@ from freehold.domain.users.import_schema import (
     read_hash,
     read_row,
 )
-from freehold.domain.users.importing import Arrival, Outcome, place_users
+from freehold.domain.users.importing import Outcome, place_users
 from freehold.kernel import vault
 from freehold.kernel.clock import iso
 from freehold.kernel.declare import TenantScope
@@ -198,14 +199,14 @@ def _import_batch(
         read[place] = row
         if address:
             seen.add(address)
+    users = prepare(tenant, arrivals)
     step = Progress(done=progress.done + len(batch), batches=progress.batches + 1)
     writer.begin()
     try:
-        for outcome in place_users(writer, tenant, arrivals, complete=False):
-            place = outcome.arrival.place
-            if outcome.result == "inserted":
-                step.inserted += 1
-                continue
+        known = place_users(writer, tenant, users, complete=False)
+        step.inserted = len(users) - len(known)
+        for outcome in known:
+            place = users.places[outcome.number]
             try:
                 _settle(writer, tenant, read[place], outcome, upsert=upsert, now=now)
                 step.updated += 1

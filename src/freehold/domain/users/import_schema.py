@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from freehold.domain.users.arrivals import Arrival
 from freehold.domain.users.databases import Database
 from freehold.domain.users.documents import DATABASE, User
 from freehold.domain.users.factors import stored_factors
 from freehold.domain.users.identifiers import fold_case, is_email, is_username
-from freehold.domain.users.importing import Arrival
 from freehold.domain.users.profiles import database_identity, fill_user
 from freehold.kernel.crypto.ids import new_object_id
 from freehold.kernel.crypto.passwords import BadHash, parse_bcrypt, parse_custom_hash

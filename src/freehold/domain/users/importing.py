@@ -1,44 +1,29 @@
 """Pouring users into a tenant: many rows in few commits, with their hashes, factors and linked identities.
 
-Whoever imports reads and validates its own format and hands over finished users. This module decides who is there
-already, refuses identifiers that would find another account, and writes a batch as a whole, so that a user never
+Whoever imports reads and validates its own format and hands over batches of finished rows. This module decides who is
+there already, refuses identifiers that would find another account, and writes a batch as a whole, so that a user never
 stands without what came with them. A batch that is given again changes nothing, which makes a crash harmless.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import msgspec
-from msgspec import UNSET
 
 from freehold.domain.users import linked
 from freehold.domain.users.accounts import IDENTIFIERS
+from freehold.domain.users.arrivals import ID, LINKED_COLUMNS, USER_COLUMNS, Batch, Key, Keys
 from freehold.domain.users.credentials import CURRENT, IMPORTED
-from freehold.domain.users.documents import LOGIN_PROVIDERS, MFA_SECRETS, PASSWORD_HASHES, USERS, User
-from freehold.domain.users.documents import realm as realm_of
-from freehold.domain.users.identifiers import canonical_email, canonical_username, is_email, is_phone_number
+from freehold.domain.users.documents import PASSWORD_HASHES
 from freehold.kernel import vault
 from freehold.kernel.declare import TenantScope
-from freehold.kernel.declare.compile import table_of
 from freehold.kernel.store import UniqueViolation, Values
 from freehold.kernel.store.bulk import BulkWriter
 
 BATCH_USERS = 4000
-"""So many that a commit is cheap and so few that a server beside it is not held up."""
+"""So many that a commit is cheap and so few that a server beside is not held up."""
 
-Result = Literal["inserted", "completed", "present", "conflict"]
-
-_TABLE = table_of(USERS)
-_COLUMNS = tuple(column.name for column in _TABLE.columns)
-_ORDER = (
-    "tenant_id", "id", "version", "created_at", "updated_at", "document", "last_login", "last_ip", "logins_count",
-    "ix_email", "ix_username", "ix_phone_number", "ix_connection", "ix_realm",
-)  # fmt: skip
-assert set(_COLUMNS) == set(_ORDER), "the users table changed: write its rows here too"
-_VAULT_COLUMNS = ("tenant_id", "kind", "owner", "name", "sealed")
-_LINKED_COLUMNS = tuple(column.name for column in linked.TABLE.columns)
+Result = Literal["completed", "present", "conflict"]
 
 _PRESENT = "select id from users where tenant_id = :tenant_id and one_of(id, :values)"
 _LINKED_PRESENT = (
@@ -60,28 +45,14 @@ _LINKED_HELD = {
     f"and one_of({kind}, :values)"
     for kind in IDENTIFIERS
 }
-
-_encode = msgspec.json.Encoder().encode
-
-
-class Arrival(msgspec.Struct, gc=False):
-    """One user on the way in, validated: the profile as it will stand, and what goes into the vault."""
-
-    place: int
-    """Line or position in the source, for reports."""
-    user: User
-    hashes: tuple[tuple[str, str], ...] = ()
-    """Full identity id and storage string of the hash, for each identity with a password."""
-    factors: tuple[tuple[str, bytes], ...] = ()
-    """Name and content of each factor, as they stand in the vault."""
-    imported: bool = False
-    """The hash is to be replaced by one of ours at the first sign-in, whatever its kind."""
+_IS_HASH = frozenset({CURRENT, IMPORTED})
 
 
 class Outcome(msgspec.Struct, gc=False):
-    """What became of one arrival."""
+    """What became of a user who was not simply inserted."""
 
-    arrival: Arrival
+    number: int
+    """Which user of the batch."""
     result: Result
     kind: str = ""
     """The kind of identifier that is taken, `user_id` included."""
@@ -89,39 +60,39 @@ class Outcome(msgspec.Struct, gc=False):
     """The id of the user who has it."""
 
 
-@dataclass(slots=True)
-class _Batch:
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
-    sealed: list[tuple[Any, ...]] = field(default_factory=list)
-    linked: list[tuple[Any, ...]] = field(default_factory=list)
-
-
-def write_users(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival]) -> list[Outcome]:
-    """Write a batch in one commit; answers what became of each arrival, in their order.
+def write_users(writer: BulkWriter, tenant: TenantScope, batch: Batch, *, new: bool = False) -> list[Outcome]:
+    """Write a batch in one commit; answers what became of those users who were not inserted, in their order.
 
     A user who is there stays as they are and only gets a hash or factors that they lack (`completed`). The commit is
     the last thing done: when this returns, all of it is durable; when it raises, nothing of it happened.
+
+    With `new`, whoever calls believes that nobody of the batch is there. Then nobody is looked for; the database itself
+    finds out if that is wrong, and the batch is begun again.
     """
     try:
-        return _write(writer, tenant, arrivals)
+        return _write(writer, tenant, batch, new=new)
     except UniqueViolation:
-        # On PostgreSQL somebody else can take an identifier between the look and the insert: look again.
-        return _write(writer, tenant, arrivals)
+        # It was wrong; or somebody else took an identifier between look and insert, as on PostgreSQL they can.
+        return _write(writer, tenant, batch, new=False)
 
 
-def look_for_users(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival]) -> list[Outcome]:
+def look_for_users(writer: BulkWriter, tenant: TenantScope, batch: Batch) -> list[Outcome]:
     """What `write_users` would make of a batch; nothing is written."""
     writer.begin()
     try:
-        return _sort_out(writer, tenant, arrivals)
+        return _sort_out(writer, tenant, batch)
     finally:
         writer.rollback()
 
 
-def _write(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival]) -> list[Outcome]:
+def _write(writer: BulkWriter, tenant: TenantScope, batch: Batch, *, new: bool) -> list[Outcome]:
     writer.begin()
     try:
-        outcomes = place_users(writer, tenant, arrivals, complete=True)
+        if new and _only_indexes_tell(writer, tenant, batch):
+            outcomes: list[Outcome] = []
+            _insert(writer, tenant, batch)
+        else:
+            outcomes = place_users(writer, tenant, batch, complete=True)
         writer.commit()
     except BaseException:
         writer.rollback()
@@ -129,62 +100,76 @@ def _write(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival])
     return outcomes
 
 
-def place_users(
-    writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival], *, complete: bool
-) -> list[Outcome]:
+def place_users(writer: BulkWriter, tenant: TenantScope, batch: Batch, *, complete: bool) -> list[Outcome]:
     """Like `write_users`, as a part of the caller's own batch; with `complete`, users who are there get what they lack.
 
     Raises UniqueViolation when somebody took an identifier meanwhile, which only PostgreSQL allows.
     """
-    outcomes = _sort_out(writer, tenant, arrivals)
-    batch = _Batch()
-    for outcome in outcomes:
-        if outcome.result == "inserted":
-            _add(batch, tenant, outcome.arrival)
+    outcomes = _sort_out(writer, tenant, batch)
+    there = {outcome.number for outcome in outcomes}
+    _insert(writer, tenant, batch.only([n for n in range(len(batch)) if n not in there]) if there else batch)
     if complete:
         _complete(writer, tenant, batch, outcomes)
-    if batch.rows:
-        writer.insert("users", _ORDER, batch.rows)
-    if batch.sealed:
-        writer.insert(vault.VAULT_TABLE.name, _VAULT_COLUMNS, batch.sealed)
-    if batch.linked:
-        writer.insert(linked.TABLE.name, _LINKED_COLUMNS, batch.linked)
     return outcomes
+
+
+def _insert(writer: BulkWriter, tenant: TenantScope, batch: Batch) -> None:
+    if batch.rows:
+        writer.insert("users", USER_COLUMNS, batch.rows, fixed={"tenant_id": tenant.id, "version": 1})
+    if batch.linked:
+        writer.insert(linked.TABLE.name, LINKED_COLUMNS, batch.linked, fixed={"tenant_id": tenant.id})
+    for sealed in batch.sealed:
+        _insert_sealed(writer, tenant, sealed.kind, sealed.name, sealed.rows)
+
+
+def _insert_sealed(
+    writer: BulkWriter, tenant: TenantScope, kind: str, name: str, rows: list[tuple[str, bytes]]
+) -> None:
+    fixed = {"tenant_id": tenant.id, "kind": kind, "name": name}
+    writer.insert(vault.VAULT_TABLE.name, ("owner", "sealed"), rows, fixed=fixed)
 
 
 # --- who is there, and whose identifiers are free ----------------------------------------------------------------
 
 
-def _sort_out(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival]) -> list[Outcome]:
-    present, owners = _present(writer, tenant, arrivals)
-    wanted = [_identifiers(arrival.user) for arrival in arrivals]
+def _only_indexes_tell(writer: BulkWriter, tenant: TenantScope, batch: Batch) -> bool:
+    """Whether the unique indexes find every clash: they hold e-mail addresses to each other, but not to user names."""
+    if batch.unusual or batch.linked:
+        return False
+    return not writer.one(_ANY["username"], tenant_id=tenant.id) and not writer.one(_ANY_LINKED, tenant_id=tenant.id)
+
+
+def _sort_out(writer: BulkWriter, tenant: TenantScope, batch: Batch) -> list[Outcome]:
+    links = batch.linked_ids()
+    present, owners = _present(writer, tenant, batch, links)
+    wanted = [batch.keys(number) for number in range(len(batch))]
     held = _held(writer, tenant, wanted)
     outcomes = []
-    for arrival, (own, clashing) in zip(arrivals, wanted, strict=True):
-        user_id = arrival.user.user_id
+    for number, (row, (own, clashing)) in enumerate(zip(batch.rows, wanted, strict=True)):
+        user_id = row[ID]
         if user_id in present:
-            outcomes.append(Outcome(arrival, "present", "user_id", user_id))
+            outcomes.append(Outcome(number, "present", "user_id", user_id))
             continue
-        taken = _taken_identity(arrival.user, present, owners)
+        further = links.get(user_id, ())
+        taken = _taken_identity((user_id, *further), present, owners)
         if taken is not None:
-            outcomes.append(Outcome(arrival, "conflict", "user_id", taken))
+            outcomes.append(Outcome(number, "conflict", "user_id", taken))
             continue
         clash = next((key for key in clashing if key in held), None)
         if clash is not None:
-            outcomes.append(Outcome(arrival, "conflict", clash[0], held[clash]))
+            outcomes.append(Outcome(number, "conflict", clash[0], held[clash]))
             continue
         present.add(user_id)
         for key in own:
             held[key] = user_id
-        for identity in _identities(arrival.user)[1:]:
+        for identity in further:
             owners[identity] = user_id
-        outcomes.append(Outcome(arrival, "inserted"))
     return outcomes
 
 
-def _taken_identity(user: User, present: set[str], owners: dict[str, str]) -> str | None:
+def _taken_identity(identities: Iterable[str], present: set[str], owners: Mapping[str, str]) -> str | None:
     """The user who has one of these identities already."""
-    for identity in _identities(user):
+    for identity in identities:
         if identity in owners:
             return owners[identity]
         if identity in present:
@@ -192,64 +177,23 @@ def _taken_identity(user: User, present: set[str], owners: dict[str, str]) -> st
     return None
 
 
-def _present(writer: BulkWriter, tenant: TenantScope, arrivals: Sequence[Arrival]) -> tuple[set[str], dict[str, str]]:
-    """The ids of users that are there, and of all their identities that belong to another user, that user."""
-    ids = [arrival.user.user_id for arrival in arrivals]
+def _present(
+    writer: BulkWriter, tenant: TenantScope, batch: Batch, links: Mapping[str, list[str]]
+) -> tuple[set[str], dict[str, str]]:
+    """The ids of users that are there, and of all identities that belong to another user, that user."""
+    ids = [row[ID] for row in batch.rows]
+    further = [identity for identities in links.values() for identity in identities]
     present = {row[0] for row in writer.all(_PRESENT, tenant_id=tenant.id, values=Values(ids))}
     owners: dict[str, str] = {}
     if writer.one(_ANY_LINKED, tenant_id=tenant.id):
-        identities = [identity for arrival in arrivals for identity in _identities(arrival.user)]
-        owners.update(writer.all(_LINKED_PRESENT, tenant_id=tenant.id, values=Values(identities)))
-    secondary = [i for arrival in arrivals if len(arrival.user.identities) > 1 for i in _identities(arrival.user)[1:]]
-    if secondary:
-        for row in writer.all(_PRESENT, tenant_id=tenant.id, values=Values(secondary)):
+        owners.update(writer.all(_LINKED_PRESENT, tenant_id=tenant.id, values=Values([*ids, *further])))
+    if further:
+        for row in writer.all(_PRESENT, tenant_id=tenant.id, values=Values(further)):
             owners.setdefault(row[0], row[0])
     return present, owners
 
 
-Key = tuple[str, str, str]
-
-
-def _identifiers(user: User) -> tuple[list[Key], list[Key]]:
-    """The identifiers a user signs in with as (kind, canonical value, realm), and those no other may have."""
-    first = user.identities[0]
-    provider = first["provider"]
-    realm = first["connection"] if provider in LOGIN_PROVIDERS else f"{provider}|{first['user_id']}"
-    if user.username is UNSET and user.phone_number is UNSET and len(user.identities) == 1:  # nearly everybody
-        if user.email is UNSET:
-            return [], []
-        mail = ("email", canonical_email(user.email), realm)
-        return [mail], [mail, ("username", canonical_username(user.email), realm)]
-    own: list[Key] = []
-    clashing: list[Key] = []
-    if user.email is not UNSET:
-        value = canonical_email(user.email)
-        own.append(("email", value, realm))
-        clashing += [own[-1], ("username", canonical_username(user.email), realm)]
-    if user.username is not UNSET:
-        own.append(("username", canonical_username(user.username), realm))
-        clashing.append(own[-1])
-        if is_email(user.username):
-            clashing.append(("email", canonical_email(user.username), realm))
-        if is_phone_number(user.username):
-            clashing.append(("phone_number", user.username, realm))
-    if user.phone_number is not UNSET:
-        own.append(("phone_number", user.phone_number, realm))
-        clashing += [own[-1], ("username", user.phone_number, realm)]
-    if len(user.identities) > 1:
-        for identity in user.identities[1:]:
-            profile = identity.get("profileData") or {}
-            place = realm_of(identity)
-            if profile.get("email"):
-                own.append(("email", canonical_email(profile["email"]), place))
-            if profile.get("username"):
-                own.append(("username", canonical_username(profile["username"]), place))
-            if profile.get("phone_number"):
-                own.append(("phone_number", profile["phone_number"], place))
-    return own, clashing
-
-
-def _held(writer: BulkWriter, tenant: TenantScope, wanted: Iterable[tuple[list[Key], list[Key]]]) -> dict[Key, str]:
+def _held(writer: BulkWriter, tenant: TenantScope, wanted: Iterable[Keys]) -> dict[Key, str]:
     """Whose the wanted identifiers are, of those that somebody has."""
     values: dict[str, list[str]] = {kind: [] for kind in IDENTIFIERS}
     for _, clashing in wanted:
@@ -270,96 +214,34 @@ def _held(writer: BulkWriter, tenant: TenantScope, wanted: Iterable[tuple[list[K
     return held
 
 
-def _identities(user: User) -> list[str]:
-    return [f"{identity['provider']}|{identity['user_id']}" for identity in user.identities]
+# --- users who are there -------------------------------------------------------------------------------------------
 
 
-# --- the rows ----------------------------------------------------------------------------------------------------
-
-
-def _add(batch: _Batch, tenant: TenantScope, arrival: Arrival) -> None:
-    user = arrival.user
-    first = user.identities[0]
-    connection, provider = first["connection"], first["provider"]
-    last_login, last_ip, logins_count = user.last_login, user.last_ip, user.logins_count
-    if last_login is UNSET and last_ip is UNSET and logins_count is UNSET:
-        document = _encode(user).decode()
-    else:
-        user.last_login = user.last_ip = user.logins_count = UNSET
-        document = _encode(user).decode()
-        user.last_login, user.last_ip, user.logins_count = last_login, last_ip, logins_count
-    created = updated = _ms(user.created_at)
-    if user.updated_at != user.created_at:
-        updated = _ms(user.updated_at)
-    batch.rows.append(
-        (
-            tenant.id,
-            user.user_id,
-            1,
-            created,
-            updated,
-            document,
-            None if last_login is UNSET else last_login,
-            None if last_ip is UNSET else last_ip,
-            None if logins_count is UNSET else logins_count,
-            None if user.email is UNSET else canonical_email(user.email),
-            None if user.username is UNSET else canonical_username(user.username),
-            None if user.phone_number is UNSET else user.phone_number,
-            connection,
-            connection if provider in LOGIN_PROVIDERS else f"{provider}|{first['user_id']}",
-        )
-    )
-    for identity, stored in arrival.hashes:
-        _seal(batch, tenant, PASSWORD_HASHES.name, identity, _hash_name(arrival), stored.encode())
-    for name, content in arrival.factors:
-        _seal(batch, tenant, MFA_SECRETS.name, user.user_id, name, content)
-    if len(user.identities) > 1:
-        for row in linked.rows_of(tenant, user.user_id, user.identities):
-            batch.linked.append(tuple(row[column] for column in _LINKED_COLUMNS))
-
-
-def _ms(moment: str) -> int:
-    """Milliseconds since the epoch; times without an offset are taken as UTC."""
-    found = datetime.fromisoformat(moment)
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _complete(writer: BulkWriter, tenant: TenantScope, batch: _Batch, outcomes: list[Outcome]) -> None:
+def _complete(writer: BulkWriter, tenant: TenantScope, batch: Batch, outcomes: list[Outcome]) -> None:
     """Give users who are there the hash and the factors that they lack; what they have stays."""
-    there = [n for n, o in enumerate(outcomes) if o.result == "present" and (o.arrival.hashes or o.arrival.factors)]
-    if not there:
-        return
-    arrivals = [outcomes[n].arrival for n in there]
-    with_hash = _sealed(writer, tenant, PASSWORD_HASHES.name, [i for a in arrivals for i, _ in a.hashes])
-    with_factor = _sealed(writer, tenant, MFA_SECRETS.name, [a.user.user_id for a in arrivals if a.factors])
-    for number in there:
-        arrival, before = outcomes[number].arrival, len(batch.sealed)
-        own = set(_identities(arrival.user))
-        for identity, stored in arrival.hashes:
-            if identity in own and not with_hash.get(identity, set()) & {CURRENT, IMPORTED}:
-                _seal(batch, tenant, PASSWORD_HASHES.name, identity, _hash_name(arrival), stored.encode())
-                with_hash.setdefault(identity, set()).add(CURRENT)
-        for name, content in arrival.factors:
-            if name not in with_factor.setdefault(arrival.user.user_id, set()):
-                _seal(batch, tenant, MFA_SECRETS.name, arrival.user.user_id, name, content)
-                with_factor[arrival.user.user_id].add(name)
-        if len(batch.sealed) > before:
-            outcomes[number] = Outcome(arrival, "completed", "user_id", arrival.user.user_id)
+    there = {outcome.number: outcome for outcome in outcomes if outcome.result == "present"}
+    for sealed in batch.sealed if there else ():
+        given = [
+            (there[number], row) for number, row in zip(sealed.numbers, sealed.rows, strict=True) if number in there
+        ]
+        had = _names(writer, tenant, sealed.kind, [owner for _, (owner, _) in given])
+        # One hash is enough, whichever of the two it is; of factors, each by its name.
+        enough = _IS_HASH if sealed.kind == PASSWORD_HASHES.name else {sealed.name}
+        lacking = []
+        for outcome, row in given:
+            names = had.setdefault(row[0], set())
+            if not names & enough:
+                names.add(sealed.name)
+                lacking.append(row)
+                outcome.result = "completed"
+        if lacking:
+            _insert_sealed(writer, tenant, sealed.kind, sealed.name, lacking)
 
 
-def _sealed(writer: BulkWriter, tenant: TenantScope, kind: str, owners: list[str]) -> dict[str, set[str]]:
+def _names(writer: BulkWriter, tenant: TenantScope, kind: str, owners: list[str]) -> dict[str, set[str]]:
     """The names of what each owner has in the vault."""
     found: dict[str, set[str]] = {}
     if owners:
         for owner, name in writer.all(_SEALED, tenant_id=tenant.id, kind=kind, values=Values(owners)):
             found.setdefault(owner, set()).add(name)
     return found
-
-
-def _seal(batch: _Batch, tenant: TenantScope, kind: str, owner: str, name: str, content: bytes) -> None:
-    sealed = tenant.sealer.seal(content, context=vault.context(tenant.id, kind, owner, name))
-    batch.sealed.append((tenant.id, kind, owner, name, sealed))
-
-
-def _hash_name(arrival: Arrival) -> str:
-    return IMPORTED if arrival.imported else CURRENT

@@ -9,7 +9,7 @@ import gc
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,9 @@ from freehold.domain.connections import CONNECTIONS
 from freehold.domain.keys.documents import SIGNING_KEYS
 from freehold.domain.keys.rotation import import_key
 from freehold.domain.users import User
-from freehold.domain.users.importing import BATCH_USERS, Arrival, Outcome, look_for_users, write_users
+from freehold.domain.users.arrivals import CONNECTION, EMAIL, ID, REALM, Arrival, Batch
+from freehold.domain.users.documents import DATABASE
+from freehold.domain.users.importing import BATCH_USERS, Outcome, look_for_users, write_users
 from freehold.kernel.clock import iso
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import FreeholdError
@@ -29,11 +31,10 @@ from freehold.kernel.store import Store, Transaction
 from freehold.kernel.store.bulk import open_bulk
 from freehold.surfaces.importers.auth0_config import Applying, Configuration, read_configuration
 from freehold.surfaces.importers.auth0_secrets import load_factors, load_hashes
-from freehold.surfaces.importers.auth0_users import SKIP, Row, UserReader
+from freehold.surfaces.importers.auth0_users import OWN, Row, Run, UserReader
 from freehold.surfaces.importers.report import Report
-from freehold.surfaces.importers.scratch import open_scratch
+from freehold.surfaces.importers.scratch import Waiting, open_scratch, remember
 
-DATABASE = "auth0"
 DEFAULT_CONNECTION = "Username-Password-Authentication"
 
 Progress = Callable[[str, int], None]
@@ -62,7 +63,15 @@ class _UndoneError(Exception):
 class Auth0Import:
     """One import: `check` reads and joins everything and writes nothing, `write` does it."""
 
-    def __init__(self, store: Store, tenant: TenantScope, sources: Sources, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tenant: TenantScope,
+        sources: Sources,
+        progress: Progress | None = None,
+        *,
+        temporary: Path | None = None,
+    ) -> None:
         self.store = store
         self.tenant = tenant
         self.sources = sources
@@ -70,10 +79,15 @@ class Auth0Import:
         self.scratch = open_scratch()
         self.report = Report(self.scratch, tenant.name, dry_run=True)
         self._configuration: Configuration | None = None
-        self._connections: dict[str, str] = {}
         self._missing: set[str] = set()
-        self._marks = bytearray()
-        self._looked = False
+        self._known: set[str] = set()
+        self._waiting = Waiting(temporary)
+        self._reader = UserReader(
+            self.report,
+            now=iso(tenant.clock.now()),
+            connections=sources.connections,
+            default=DEFAULT_CONNECTION,
+        )
 
     async def check(self, *, look: bool = True) -> Report:
         """Read and join everything; `look` also says who is there already. Raises BadFile."""
@@ -122,13 +136,12 @@ class Auth0Import:
             self.report.count("signing keys", "imported")
         tx.touch(self.tenant.id)
         found = await documents.select(tx, self.tenant, CONNECTIONS)
-        self._connections = {record.document["name"]: record.document["strategy"] for record in found}
+        self._known = {record.document["name"] for record in found}
 
     # --- users ---------------------------------------------------------------------------------------------------
 
     def _check_users(self, look: bool) -> None:
         report, scratch = self.report, self.scratch
-        self._looked = look
         started = time.perf_counter()
         for path in self.sources.hashes:
             load_hashes(scratch, path, report)
@@ -138,10 +151,15 @@ class Auth0Import:
         started = time.perf_counter()
         writer = open_bulk(self.store.url) if look and self.sources.users else None
         try:
-            for batch in self._batches("users checked", None):
-                arrivals = self._new_ones(batch, look=look)
-                if writer is not None and arrivals:
-                    self._tell(look_for_users(writer, self.tenant, arrivals), "to be")
+            for items in self._read():
+                batch = self._joined(items)
+                repeated = self._repeated(batch, look=look)
+                if repeated:
+                    batch = batch.only([n for n in range(len(batch)) if repeated.get(n) != "user_id"])
+                self._waiting.add(batch)
+                if writer is not None:
+                    new = batch.only([n for n in range(len(batch)) if n not in repeated]) if repeated else batch
+                    self._tell(new, look_for_users(writer, self.tenant, new), "to be")
         finally:
             if writer is not None:
                 writer.close()
@@ -157,135 +175,170 @@ class Auth0Import:
             del counter[what]
         self.scratch.execute("delete from findings where kind = 'user_conflict'")
         writer = open_bulk(self.store.url)
+        written, new = 0, True
         try:
-            for batch in self._batches("users written", self._marks):
-                if batch:
-                    self._tell(write_users(writer, self.tenant, [arrival for _, arrival in batch]), "")
+            for batch in self._waiting:
+                outcomes = write_users(writer, self.tenant, batch, new=new)
+                self._tell(batch, outcomes, "")
+                # Where one was there, more are likely to be.
+                new = not outcomes
+                written += len(batch)
+                self.progress("users written", written)
             writer.analyze()
         finally:
             writer.close()
         self.report.seconds["users written"] = time.perf_counter() - started
 
-    def _batches(self, title: str, marks: bytearray | None) -> Iterator[list[tuple[Row, Arrival]]]:
-        """The users of all files with what the other files know of them, so many at a time.
-
-        Without `marks` each row is looked over, reported on and marked; with them that is not done again.
-        """
-        now = iso(self.tenant.clock.now())
-        # Hashes and factors are looked up once, if nobody wants to know more beforehand.
-        secrets = marks is not None or self._looked
-        reader = UserReader(self.report, now=now, connections=self.sources.connections, default=DEFAULT_CONNECTION)
+    def _read(self) -> Iterator[list[Row | Run]]:
+        """The users of all files, so many at a time."""
         read = 0
         for path in self.sources.users:
-            rows: list[Row] = []
-            for row in reader.read(path, marks, read):
-                rows.append(row)
-                if len(rows) == BATCH_USERS:
-                    read += len(rows)
-                    yield self._joined(rows, first=marks is None, secrets=secrets)
-                    rows = []
-                    self.progress(title, read)
-            read += len(rows)
-            yield self._joined(rows, first=marks is None, secrets=secrets)
-            self.progress(title, read)
-        if marks is None:
-            self._marks = reader.marks
-            self.report.count("users", "read", read)
+            items: list[Row | Run] = []
+            room = BATCH_USERS
+            for found in self._reader.read(path):
+                while len(found) >= room:
+                    # Only a run is longer than one.
+                    items.append(found.cut(room) if isinstance(found, Run) else found)
+                    read += BATCH_USERS
+                    yield items
+                    self.progress("users checked", read)
+                    items, room = [], BATCH_USERS
+                    if isinstance(found, Row):
+                        break
+                else:
+                    if len(found):
+                        items.append(found)
+                        room -= len(found)
+            read += BATCH_USERS - room
+            yield items
+            self.progress("users checked", read)
+        self.report.count("users", "read", read)
 
-    def _joined(self, rows: list[Row], *, first: bool, secrets: bool) -> list[tuple[Row, Arrival]]:
-        """Rows with their hashes and factors; without those that cannot be taken in."""
-        users = [(row, row.user) for row in rows if row.user is not None]
-        if first:
-            users = [(row, user) for row, user in users if self._has_connections(row, user)]
-        if not secrets:
-            return [(row, Arrival(row.number, user)) for row, user in users]
-        tells = first or not self._looked
-        owners = [
-            user.user_id if identity is user.identities[0] else f"{DATABASE}|{identity['user_id']}"
-            for _, user in users
-            for identity in user.identities
-            if identity["provider"] == DATABASE
-        ]
-        stored: dict[str, str] = {}
-        if self.sources.hashes:
-            stored = dict(self.scratch.execute(_HASHES, (_listed(owners),)).fetchall())
-        factors: dict[str, list[tuple[str, bytes]]] = {}
-        if self.sources.factors:
-            for id_, name, content in self.scratch.execute(_FACTORS, (_listed(u.user_id for _, u in users),)):
-                factors.setdefault(id_, []).append((name, content))
-        joined = []
-        for row, user in users:
-            hashes = []
-            for identity in user.identities:
-                if identity["provider"] == DATABASE:
-                    own = user.user_id if identity is user.identities[0] else f"{DATABASE}|{identity['user_id']}"
-                    found = stored.get(own) or row.stored
-                    if found is not None:
-                        hashes.append((own, found))
-                    elif tells and self.sources.hashes:
-                        self.report.find("user_without_hash", row.place, user.user_id, user.email or "")
-            given = (*row.factors, *factors.get(user.user_id, ())) if factors or row.factors else ()
-            joined.append((row, Arrival(row.number, user, tuple(hashes), given, row.stored is not None)))
-        return joined
+    def _joined(self, items: list[Row | Run]) -> Batch:
+        """Users with their hashes and factors as a batch; without those that cannot be taken in."""
+        batch = Batch()
+        stored = self._stored(items) if self.sources.hashes else {}
+        for item in items:
+            if isinstance(item, Run):
+                self._add_run(batch, item, stored)
+            else:
+                self._add_row(batch, item, stored)
+        if self.sources.factors and batch.rows:
+            numbers = {row[ID]: number for number, row in enumerate(batch.rows)}
+            for id_, name, content in self.scratch.execute(_FACTORS, (_listed(numbers),)):
+                batch.add_factor(self.tenant, numbers[id_], name, content)
+        return batch
 
-    def _has_connections(self, row: Row, user: User) -> bool:
-        for identity in user.identities:
-            name = identity["connection"]
-            if identity["provider"] == DATABASE and name not in self._connections:
-                if name not in self._missing:
-                    self._missing.add(name)
-                    self.report.find("connection_unknown", row.place, name, "say --connection OLD=NEW or --config DIR")
-                self.report.find("user_refused", row.place, user.user_id, f"there is no connection {name[:80]}")
-                row.mark(SKIP)
-                return False
-        return True
-
-    def _new_ones(self, batch: list[tuple[Row, Arrival]], *, look: bool) -> list[Arrival]:
-        """Remember who was seen where; who was seen before is a finding and stays out."""
-        keys = [
-            (f"{identity['provider']}|{identity['user_id']}", row.where)
-            for row, arrival in batch
-            for identity in arrival.user.identities
-        ]
-        if look:
-            keys += [
-                (f"{arrival.user.identities[0]['connection']}\0{arrival.user.email}", row.where)
-                for row, arrival in batch
-                if arrival.user.email and arrival.user.identities[0]["provider"] == DATABASE
+    def _add_run(self, batch: Batch, run: Run, stored: Mapping[str, str]) -> None:
+        places: Sequence[int] = range(run.where, run.where + len(run))
+        rows, hashes = run.rows, run.hashes
+        if not {row[CONNECTION] for row in rows if row[ID].startswith(OWN)} <= self._known:
+            kept = [
+                (place, row, own)
+                for place, row, own in zip(places, rows, hashes, strict=True)
+                if not row[ID].startswith(OWN) or self._has_connection(place, row[ID], row[CONNECTION])
             ]
-        before = self.scratch.total_changes
-        self.scratch.executemany("insert or ignore into seen values (?, ?)", sorted(keys))
-        if self.scratch.total_changes - before == len(keys):
-            return [arrival for _, arrival in batch]
-        return [arrival for row, arrival in batch if not self._is_repeated(row, arrival, look=look)]
+            if not kept:
+                return
+            places, rows, hashes = map(list, zip(*kept, strict=True))
+        first = len(batch)
+        batch.add_rows(places, rows)
+        texts = [stored.get(row[ID]) or own for row, own in zip(rows, hashes, strict=True)] if stored else hashes
+        for imported in (True, False):
+            alike = [n for n, own in enumerate(hashes) if (own is not None) == imported and texts[n] is not None]
+            if alike:
+                owners, given = [rows[n][ID] for n in alike], [texts[n] or "" for n in alike]
+                batch.add_hashes(self.tenant, [first + n for n in alike], owners, given, imported=imported)
+        if self.sources.hashes:
+            for place, row, text in zip(places, rows, texts, strict=True):
+                if text is None and row[ID].startswith(OWN):
+                    self.report.find("user_without_hash", self._reader.place(place), row[ID], row[EMAIL] or "")
 
-    def _is_repeated(self, row: Row, arrival: Arrival, *, look: bool) -> bool:
-        user = arrival.user
-        find = "select place from seen where key = ?"
-        where = self.scratch.execute(find, (user.user_id,)).fetchone()[0]
-        if where != row.where:
-            self.report.find("duplicate_user", row.place, user.user_id, f"also in {row.elsewhere(where)}, which counts")
-            self.report.count("users", "duplicate")
-            row.mark(SKIP)
+    def _add_row(self, batch: Batch, row: Row, stored: Mapping[str, str]) -> None:
+        user = row.user
+        if user is None:
+            return
+        hashes = []
+        for identity in user.identities:
+            if identity["provider"] == DATABASE:
+                if not self._has_connection(row.where, user.user_id, identity["connection"]):
+                    return
+                own = _owner(user, identity)
+                found = stored.get(own) or row.stored
+                if found is not None:
+                    hashes.append((own, found))
+                elif self.sources.hashes:
+                    place = self._reader.place(row.where)
+                    self.report.find("user_without_hash", place, user.user_id, user.email or "")
+        imported = row.stored is not None
+        batch.add(self.tenant, [Arrival(row.where, user, tuple(hashes), row.factors, imported)])
+
+    def _stored(self, items: list[Row | Run]) -> dict[str, str]:
+        """The hashes of all identities that may have one."""
+        owners: list[str] = []
+        for item in items:
+            if isinstance(item, Run):
+                owners += [row[ID] for row in item.rows]
+            elif item.user is not None:
+                owners += [_owner(item.user, i) for i in item.user.identities if i["provider"] == DATABASE]
+        return dict(self.scratch.execute(_HASHES, (_listed(owners),)).fetchall())
+
+    def _has_connection(self, where: int, user_id: str, name: str) -> bool:
+        """Whether there is such a database; if not, that is a finding, and the user is refused."""
+        if name in self._known:
             return True
-        if look and user.email and user.identities[0]["provider"] == DATABASE:
-            where = self.scratch.execute(find, (f"{user.identities[0]['connection']}\0{user.email}",)).fetchone()[0]
-            if where != row.where:
-                detail = f"the address is also in {row.elsewhere(where)}, which counts"
-                self.report.find("duplicate_user", row.place, user.user_id, detail)
-                self.report.count("users", "duplicate")
-                return True
+        place = self._reader.place(where)
+        if name not in self._missing:
+            self._missing.add(name)
+            self.report.find("connection_unknown", place, name, "say --connection OLD=NEW or --config DIR")
+        self.report.find("user_refused", place, user_id, f"there is no connection {name[:80]}")
         return False
 
-    def _tell(self, outcomes: list[Outcome], future: str) -> None:
-        words = {"inserted": f"{future} inserted".strip(), "completed": f"{future} completed".strip()}
-        for result, number in Counter(outcome.result for outcome in outcomes).items():
-            self.report.count("users", "conflicts" if result == "conflict" else words.get(result, result), number)
+    def _repeated(self, batch: Batch, *, look: bool) -> dict[int, str]:
+        """Remember who was seen where. Who was seen before is a finding; by what, by their number in the batch."""
+        places = batch.places
+        keys = [(row[ID], place) for row, place in zip(batch.rows, places, strict=True)]
+        if batch.linked:
+            by_user = dict(keys)
+            keys += [(identity, by_user[user_id]) for identity, user_id, *_ in batch.linked]
+        if look:
+            keys += [
+                (f"{row[REALM]}\0{row[EMAIL]}", place)
+                for row, place in zip(batch.rows, places, strict=True)
+                if row[EMAIL] and row[ID].startswith(OWN)
+            ]
+        if remember(self.scratch, keys) == len(keys):
+            return {}
+        repeated = {}
+        for number, row in enumerate(batch.rows):
+            asked = [("user_id", row[ID], "")]
+            if look and row[EMAIL] and row[ID].startswith(OWN):
+                asked.append(("email", f"{row[REALM]}\0{row[EMAIL]}", "the address is "))
+            for kind, key, what in asked:
+                where = self.scratch.execute("select place from seen where key = ?", (key,)).fetchone()[0]
+                if where != places[number]:
+                    repeated[number] = kind
+                    place, other = self._reader.place(places[number]), self._reader.place(where)
+                    self.report.find("duplicate_user", place, row[ID], f"{what}also in {other}, which counts")
+                    self.report.count("users", "duplicate")
+                    break
+        return repeated
+
+    def _tell(self, batch: Batch, outcomes: list[Outcome], future: str) -> None:
+        found = Counter(outcome.result for outcome in outcomes)
+        for what, number in (
+            (f"{future} inserted".strip(), len(batch) - len(outcomes)),
+            (f"{future} completed".strip(), found["completed"]),
+            ("present", found["present"]),
+            ("conflicts", found["conflict"]),
+        ):
+            if number:
+                self.report.count("users", what, number)
         for outcome in outcomes:
             if outcome.result == "conflict":
-                user = outcome.arrival.user
-                detail = f"{outcome.kind} belongs to {outcome.other}"
-                self.report.find("user_conflict", f"row {outcome.arrival.place}", user.user_id, detail)
+                place = self._reader.place(batch.places[outcome.number])
+                user_id = batch.rows[outcome.number][ID]
+                self.report.find("user_conflict", place, user_id, f"{outcome.kind} belongs to {outcome.other}")
 
     def _unjoined(self) -> None:
         """Hashes and factors that no user of the files claims."""
@@ -311,6 +364,11 @@ def _without_collector(work: Callable[..., None], *arguments: Any) -> None:
     finally:
         if collecting:
             gc.enable()
+
+
+def _owner(user: User, identity: Mapping[str, Any]) -> str:
+    """The full id of an identity of a database, by which its hash is found."""
+    return user.user_id if identity is user.identities[0] else f"{DATABASE}|{identity['user_id']}"
 
 
 _HASHES = "select id, stored from hashes where id in (select value from json_each(?))"

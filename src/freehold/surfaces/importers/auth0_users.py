@@ -7,7 +7,6 @@ field ends up in the profile, beside it (`other_attributes`), or in the report.
 import csv
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,19 @@ import msgspec
 from msgspec import UNSET
 
 from freehold.domain.users import User
-from freehold.domain.users.identifiers import LONGEST_EMAIL, stored_email
+from freehold.domain.users.arrivals import ID
+from freehold.domain.users.documents import DATABASE
+from freehold.domain.users.identifiers import stored_email
 from freehold.domain.users.profiles import fill_defaults
-from freehold.kernel.crypto.passwords import BadHash, parse_bcrypt, parse_custom_hash
+from freehold.domain.users.usual import UserRow, UsualUser, usual_rows
+from freehold.kernel.crypto.passwords import BadHash, is_bcrypt, parse_bcrypt, parse_custom_hash
 from freehold.kernel.declare.validation import InvalidBody
-from freehold.surfaces.importers.lines import BadFile, bad_line, first_byte, read_lines
+from freehold.surfaces.importers.lines import BadFile, bad_line, first_byte, read_blocks, read_lines
 from freehold.surfaces.importers.report import Report
 
 LONGEST_ARRAY = 64 * 1024 * 1024
-LONGEST_ID = 255
 MOST_DEPTH = 100
+OWN = f"{DATABASE}|"
 
 _FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(User)) - {"other_attributes"}
 _TIMES = ("created_at", "updated_at", "last_login", "last_password_reset", "multifactor_last_modified")
@@ -34,55 +36,49 @@ _BOOLEANS = frozenset({"email_verified", "phone_verified", "blocked"})
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 
 
-class _Line(User, forbid_unknown_fields=True):
-    """A line that needs no second look."""
-
-
 class Refused(Exception):
     """A user that cannot be taken in, and why."""
 
 
-USUAL, ODD, SKIP = 0, 1, 2
-"""How a row is read the second time: straight, with a second look, or not at all."""
 _FILE = 1 << 40
 
 
 class Row(msgspec.Struct, gc=False):
     """One user of the export with what the file itself says of their credentials."""
 
-    reader: "UserReader"
-    file: int
-    number: int
-    """The line, or the item of an array."""
-    position: int
-    """Among the rows of all files, from 0."""
+    where: int
     user: User | None
     """None: refused, and in the report."""
     stored: str | None = None
     """A hash that came with the profile (bulk import format)."""
     factors: tuple[tuple[str, bytes], ...] = ()
 
-    @property
-    def where(self) -> int:
-        """The place as a number."""
-        return self.file * _FILE + self.number
-
-    @property
-    def place(self) -> str:
-        """The place for people."""
-        return self.elsewhere(self.where)
-
-    def elsewhere(self, where: int) -> str:
-        """Another place for people."""
-        return f"{self.reader.files[where // _FILE]} {where % _FILE}"
-
-    def mark(self, mark: int) -> None:
-        """Say how this row is read the second time."""
-        self.reader.marks[self.position] = mark
+    def __len__(self) -> int:
+        return 1
 
 
-_fast = msgspec.json.Decoder(_Line)
-_slow = msgspec.json.Decoder(dict[str, Any])
+class Run(msgspec.Struct, gc=False):
+    """Users in the usual form from consecutive lines, as rows."""
+
+    where: int
+    """The place of the first."""
+    rows: list[UserRow]
+    hashes: list[str | None]
+    """What came with each profile."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def cut(self, number: int) -> "Run":
+        """Take so many from the front."""
+        front = Run(self.where, self.rows[:number], self.hashes[:number])
+        self.where += number
+        self.rows, self.hashes = self.rows[number:], self.hashes[number:]
+        return front
+
+
+_usual = msgspec.json.Decoder(UsualUser)
+_any = msgspec.json.Decoder(dict[str, Any])
 
 
 class UserReader:
@@ -94,47 +90,35 @@ class UserReader:
         self.connections = connections
         self.default = default
         self.files: list[str] = []
-        self.marks = bytearray()
-        """One of USUAL, ODD and SKIP for each row that was read."""
-        self._again = False
 
-    def read(self, path: Path, marks: bytearray | None = None, position: int = 0) -> Iterator[Row]:
-        """Every user of a file, in order; with the `marks` of the first time nothing is reported. Raises BadFile."""
+    def read(self, path: Path) -> Iterator[Row | Run]:
+        """Every user of a file, in order. Raises BadFile."""
         start = first_byte(path)
-        self._again = marks is not None
         self.files.append(f"{path.name} {'item' if start == b'[' else 'line'}")
-        if marks is None and start in {b"{", b""}:
-            yield from self._lines(path, position)
-        elif start in {b"{", b""}:
-            assert marks is not None
-            yield from self._lines_again(path, marks, position)
+        if start in {b"{", b""}:
+            yield from self._lines(path)
         else:
-            values = self._array(path) if start == b"[" else self._csv(path)
-            for offset, (number, value) in enumerate(values):
-                if marks is None:
-                    self.marks.append(ODD)
-                elif marks[position + offset] == SKIP:
-                    continue
-                yield self._row(number, position + offset, value)
+            for number, value in self._array(path) if start == b"[" else self._csv(path):
+                yield self._row(number, value)
 
-    def _lines(self, path: Path, position: int) -> Iterator[Row]:
-        file, mark, renamed = len(self.files) - 1, self.marks.append, bool(self.connections)
-        for offset, (number, text) in enumerate(read_lines(path), start=position):
-            user = None if renamed else _straight(text)
-            if user is not None:
-                mark(USUAL)
-                yield Row(self, file, number, offset, user)
+    def place(self, where: int) -> str:
+        """A place for people."""
+        return f"{self.files[where // _FILE]} {where % _FILE}"
+
+    def _where(self, number: int) -> int:
+        """The line of the file being read, or the item of an array, as a number that is its own in all files."""
+        return (len(self.files) - 1) * _FILE + number
+
+    def _lines(self, path: Path) -> Iterator[Row | Run]:
+        for block in read_blocks(path):
+            # A connection with another name is none of the usual things.
+            run = None if self.connections else _run(self._where(block.number), block.length, block.content)
+            if run is not None:
+                yield run
                 continue
-            mark(ODD)
-            yield self._row(number, offset, _values(text, path, number))
-
-    def _lines_again(self, path: Path, marks: bytearray, position: int) -> Iterator[Row]:
-        file, straight = len(self.files) - 1, _fast.decode
-        for offset, (number, text) in enumerate(read_lines(path), start=position):
-            if marks[offset] == USUAL:
-                yield Row(self, file, number, offset, straight(text))
-            elif marks[offset] == ODD:
-                yield self._row(number, offset, _values(text, path, number))
+            for number, text in block.lines():
+                run = None if self.connections else _run(self._where(number), 1, text)
+                yield run or self._row(number, _values(text, path, number))
 
     def _array(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         parts, length = [], 0
@@ -161,22 +145,17 @@ class UserReader:
         except csv.Error as error:
             raise BadFile(f"{path.name}: {error}") from None
 
-    def _row(self, number: int, position: int, values: dict[str, Any]) -> Row:
-        row = Row(self, len(self.files) - 1, number, position, None)
+    def _row(self, number: int, values: dict[str, Any]) -> Row:
+        row = Row(self._where(number), None)
         who = str(values.get("user_id") or values.get("email") or "")
+        place = self.place(row.where)
         try:
             row.stored = self._own_hash(values)
             row.factors = self._own_factors(values)
-            row.user = self._user(row.place, who, values)
+            row.user = self._user(place, who, values)
         except Refused as refusal:
-            if not self._again:
-                row.mark(SKIP)
-                self.report.find("user_refused", row.place, who, str(refusal))
+            self.report.find("user_refused", place, who, str(refusal))
         return row
-
-    def _find(self, kind: str, place: str, who: str, detail: str) -> None:
-        if not self._again:
-            self.report.find(kind, place, who, detail)
 
     def _user(self, place: str, who: str, values: dict[str, Any]) -> User:
         values = {name: value for name, value in values.items() if value is not None}
@@ -193,16 +172,15 @@ class UserReader:
             except (InvalidBody, TypeError, AttributeError):
                 if not isinstance(values["email"], str):
                     raise Refused("email is not text") from None
-                self._find("note", place, who, "the address is not one that mail can be sent to; kept as it is")
+                self.report.find("note", place, who, "the address is not one that mail can be sent to; kept as it is")
         fill_defaults(values)
         others = {name: value for name, value in values.items() if name not in _FIELDS}
         for name in others:
             del values[name]
-            if not self._again:
-                self.report.count("fields beside the profile", name)
+            self.report.count("fields beside the profile", name)
         if others:
             values["other_attributes"] = others
-        for name in ("user_id", "email", "username", "phone_number"):
+        for name in ("user_id", "email", "username", "phone_number", "last_ip"):
             if "\0" in str(values.get(name, "")):
                 raise Refused(f"{name} holds a NUL character")
         try:
@@ -239,7 +217,7 @@ class UserReader:
     def _identity(self, place: str, who: str, identity: dict[str, Any]) -> dict[str, Any]:
         fixed = {name: value for name, value in identity.items() if name not in _PROVIDER_TOKENS}
         for name in identity.keys() - fixed.keys():
-            self._find("field_without_place", place, who, f"identities[].{name}: a token of the provider")
+            self.report.find("field_without_place", place, who, f"identities[].{name}: a token of the provider")
         own = fixed.get("user_id")
         if isinstance(own, int) and not isinstance(own, bool):
             fixed["user_id"] = str(own)
@@ -270,20 +248,28 @@ class UserReader:
         return tuple(found)
 
 
-def _straight(text: bytes) -> User | None:
-    """The user of a line that can be stored as it is, None for one that needs a second look."""
-    if text.count(b"[") + text.count(b"{") > MOST_DEPTH:
-        return None
+def _run(where: int, count: int, lines: bytes) -> Run | None:
+    """The users of so many lines if all can be stored as they are; None if one of them needs a second look."""
     try:
-        user = _fast.decode(text)
+        users = _usual.decode_lines(lines)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # the second look finds out what it is
-    return user if is_usual(user) else None
+    if not users or len(users) != count:
+        return None
+    hashes = [None if user.password_hash is UNSET else user.password_hash for user in users]
+    if not all(map(is_bcrypt, filter(None, hashes))):
+        return None
+    rows = usual_rows(users)
+    if rows is None:
+        return None
+    if any(stored is not None and not row[ID].startswith(OWN) for row, stored in zip(rows, hashes, strict=True)):
+        return None
+    return Run(where, rows, hashes)
 
 
 def _values(text: bytes, path: Path, number: int) -> dict[str, Any]:
     try:
-        values = _slow.decode(text)
+        values = _any.decode(text)
         if text.count(b"[") + text.count(b"{") > MOST_DEPTH:
             _check_depth(values, MOST_DEPTH)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -298,52 +284,6 @@ def _check_depth(value: Any, left: int) -> None:
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
             _check_depth(inner, left - 1)
-
-
-def is_usual(user: User) -> bool:
-    """Whether a decoded line can be stored as it is."""
-    identities = user.identities
-    if not identities:
-        return False
-    first = identities[0]
-    try:
-        if f"{first['provider']}|{first['user_id']}" != user.user_id or len(user.user_id) > LONGEST_ID:
-            return False
-        for identity in identities:
-            if type(identity["user_id"]) is not str or type(identity["connection"]) is not str:
-                return False
-            for name in _PROVIDER_TOKENS:
-                if name in identity:
-                    return False
-        if len(identities) > 1 and not all(isinstance(i.get("profileData", {}), dict) for i in identities):
-            return False
-    except KeyError:
-        return False
-    email = user.email
-    if email is not UNSET and (user.email_verified is UNSET or not _is_plain_email(email)):
-        return False
-    if user.name is UNSET or user.nickname is UNSET or user.picture is UNSET or user.other_attributes is not UNSET:
-        return False
-    for moment in (user.created_at, user.updated_at):
-        if len(moment) != 24 or moment[-1] != "Z" or not _is_time(moment):
-            return False
-    return user.username is UNSET or user.username.isprintable()
-
-
-# What `identifiers.is_email` takes and keeps as it is, of the addresses nearly everybody has.
-_PLAIN_EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
-
-
-def _is_plain_email(email: str) -> bool:
-    return _PLAIN_EMAIL.fullmatch(email) is not None and len(email) <= LONGEST_EMAIL
-
-
-def _is_time(moment: str) -> bool:
-    try:
-        datetime.fromisoformat(moment)
-    except ValueError:
-        return False
-    return True
 
 
 def _decoded(lines: Iterator[bytes], path: Path) -> Iterator[str]:

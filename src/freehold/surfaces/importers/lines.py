@@ -6,7 +6,7 @@ What is damaged, endless or a bomb is refused with the file's name and the line,
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import msgspec
 from isal import igzip, isal_zlib
@@ -34,6 +34,29 @@ class BadFile(BadRequest):
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Number and content of each line that is not empty. Raises BadFile."""
+    for block in read_blocks(path):
+        yield from block.lines()
+
+
+class Block(NamedTuple):
+    """Some whole lines of a file; the last one has no line feed."""
+
+    number: int
+    """Of the first line."""
+    length: int
+    """In lines."""
+    content: bytes
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Number and content of each line that is not empty."""
+        for place, line in enumerate(self.content.split(b"\n"), start=self.number):
+            stripped = line.strip()
+            if stripped:
+                yield place, stripped
+
+
+def read_blocks(path: Path) -> Iterator[Block]:
+    """A file, some lines at a time. Raises BadFile."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -41,11 +64,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     with file:
         compressed = file.read(2) == _GZIP
         file.seek(0)
-        number = 0
-        for number, line in _split(_chunks(file, path, compressed), path):
-            stripped = line.strip()
-            if stripped:
-                yield number, stripped
+        yield from _split(_chunks(file, path, compressed), path)
 
 
 def first_byte(path: Path) -> bytes:
@@ -95,9 +114,9 @@ def _chunks(file: IO[bytes], path: Path, compressed: bool) -> Iterator[bytes]:
         yield chunk
 
 
-def _split(chunks: Iterator[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
-    number, parts, length = 1, [], 0
-    first = True
+def _split(chunks: Iterator[bytes], path: Path) -> Iterator[Block]:
+    parts: list[bytes] = []
+    number, length, first = 1, 0, True
     for piece in chunks:
         chunk = piece
         if first:
@@ -105,18 +124,16 @@ def _split(chunks: Iterator[bytes], path: Path) -> Iterator[tuple[int, bytes]]:
             chunk = chunk.removeprefix(_BOM)
             if chunk[:2] in {b"\xff\xfe", b"\xfe\xff"}:
                 raise BadFile(f"{path.name}: UTF-16; save it as UTF-8")
-        lines = chunk.split(b"\n")
-        if len(lines) > 1:
-            parts.append(lines[0])
-            yield number, b"".join(parts)
-            number += 1
-            for line in lines[1:-1]:
-                yield number, line
-                number += 1
+        end = chunk.rfind(b"\n")
+        if end >= 0:
+            content = b"".join([*parts, chunk[:end]])
+            block = Block(number, content.count(b"\n") + 1, content)
+            yield block
+            number += block.length
             parts, length = [], 0
-        parts.append(lines[-1])
-        length += len(lines[-1])
+        parts.append(chunk[end + 1 :])
+        length += len(parts[-1])
         if length > LONGEST_LINE:
             raise BadFile(f"{path.name} line {number}: longer than {LONGEST_LINE:,} bytes")
     if length:
-        yield number, b"".join(parts)
+        yield Block(number, 1, b"".join(parts))

@@ -1,12 +1,23 @@
-"""The on-disk index that joins the pieces of an export, so that memory stays flat however many users there are.
+"""What lies on disk between reading and writing, so that memory stays flat however many users there are.
 
-It is SQLite's own temporary database: private to this connection, on disk only as far as it does not fit its cache, and
-gone with the process, whatever ends it. Password hashes therefore never lie in a file that somebody could find later.
+The index that joins the pieces of an export is SQLite's own temporary database: private to this connection, and on disk
+only as far as it does not fit its cache. The users who are ready to be written wait in a file without a name. Both are
+gone with the process, whatever ends it, so that nothing lies about for somebody to find later.
 """
 
 import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+import msgspec
+from isal import isal_zlib
+
+from freehold.domain.users.arrivals import Batch
 
 CACHE_KIB = 24 * 1024
+ROWS_AT_ONCE = 100
 
 
 def open_scratch() -> sqlite3.Connection:
@@ -26,3 +37,42 @@ def open_scratch() -> sqlite3.Connection:
     )
     connection.execute("begin")
     return connection
+
+
+def remember(scratch: sqlite3.Connection, keys: Sequence[tuple[str, int]]) -> int:
+    """Note where each key was seen first; how many of them were new."""
+    before = scratch.total_changes
+    # In order, the index is written from front to back.
+    flat = list(chain.from_iterable(sorted(keys)))
+    for start in range(0, len(flat), 2 * ROWS_AT_ONCE):
+        part = flat[start : start + 2 * ROWS_AT_ONCE]
+        places = ", ".join(["(?, ?)"] * (len(part) // 2))
+        scratch.execute(f"insert or ignore into seen values {places}", part)  # noqa: S608 - question marks
+    return scratch.total_changes - before
+
+
+class Waiting:
+    """Batches of users that were checked and wait to be written; secrets among them are sealed."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as this object lives
+        self._sizes: list[int] = []
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(Batch).decode
+
+    def add(self, batch: Batch) -> None:
+        """Put a batch behind the others."""
+        # Packed, because writing costs more than packing.
+        self._sizes.append(self._file.write(isal_zlib.compress(self._encode(batch), 1)))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """All batches, in order."""
+        self._file.seek(0)
+        for size in self._sizes:
+            yield self._decode(isal_zlib.decompress(self._file.read(size)))
+
+    def clear(self) -> None:
+        """Forget them."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._sizes = []
