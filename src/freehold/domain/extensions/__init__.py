@@ -1,0 +1,1 @@
+"""Customers' own code: where it runs, and what it may be."""

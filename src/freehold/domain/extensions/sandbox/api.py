@@ -1,0 +1,98 @@
+"""What callers give the sandbox and get from it. Everything in an outcome was said by foreign code."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+
+from freehold.kernel.errors import FreeholdError
+
+# Why there is no value. `script`: it threw. `load`: it does not compile, misses a module, or has no such function.
+# `lost`: the process ended for what another call did; the call had begun, so it is not made again.
+ErrorKind = Literal["script", "load", "timeout", "cpu", "memory", "output", "exit", "protocol", "lost"]
+
+
+class SandboxUnavailable(FreeholdError):
+    """Custom code cannot run here: no Node.js, or layers that the operator requires are missing."""
+
+    status, code = 503, "sandbox_unavailable"
+
+
+class SandboxBusy(FreeholdError):
+    """So much of the tenant's code is waiting already that one more call would not be answered in time."""
+
+    status, code = 429, "sandbox_busy"
+
+
+@dataclass(frozen=True)
+class Script:
+    """A version of a piece of code.
+
+    `kind` names how it is loaded and called: `module` (CommonJS, promises), `callback` (Node's callbacks), or a file of
+    `freehold/worker/kinds`. `modules` is the key of an installed set of npm modules. `globals` are names that are
+    required when the script uses them first.
+    """
+
+    id: str
+    version: str
+    code: str
+    kind: str = "module"
+    modules: str = ""
+    globals: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """What tells this version from every other; a script that was changed under its version is another one."""
+        content = msgspec.json.encode([self.code, self.kind, self.modules, sorted(self.globals.items())])
+        return f"{self.id}@{self.version}#{hashlib.sha256(content).hexdigest()[:24]}"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the script's console."""
+
+    level: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptError:
+    """Why there is no value. `type` and `message` are the script's own words when `kind` is `script`.
+
+    `stack` is for the tenant's logs only; `details` are the other properties of what was thrown.
+    """
+
+    kind: ErrorKind
+    type: str
+    message: str
+    stack: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended."""
+
+    value: Any = None
+    error: ScriptError | None = None
+    logs: tuple[LogLine, ...] = ()
+    duration_ms: float = 0.0
+    # The call changed the language's own objects, so its script was loaded anew for the next one.
+    spoilt: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a tenant's code gets."""
+
+    timeout_s: float = 20.0
+    cpu_s: float = 10.0
+    memory_mb: int = 256
+    output_bytes: int = 256 * 1024
+    queue: int = 64
+    calls_at_once: int = 8
+    processes: int = 3
+    streams: int = 50

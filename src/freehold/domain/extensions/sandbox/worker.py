@@ -1,0 +1,454 @@
+"""One process of custom code as the server sees it: what it was asked, what it says, and how it ends.
+
+It belongs to one tenant from its first call to its end. Whatever breaks the agreement on messages ends it.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+
+from freehold.domain.extensions.sandbox.api import ErrorKind, Limits, LogLine, Outcome, Script, ScriptError
+from freehold.domain.extensions.sandbox.egress import Broker, Guard
+from freehold.domain.extensions.sandbox.frames import (
+    Ask,
+    Began,
+    Done,
+    FrameTooLarge,
+    Late,
+    Line,
+    Log,
+    Message,
+    Pong,
+    Ready,
+    encode,
+)  # fmt: skip
+from freehold.domain.extensions.sandbox.modules import Package
+from freehold.domain.extensions.sandbox.processes import Channels, Exit, ForkServer
+from freehold.kernel.errors import FreeholdError
+from freehold.kernel.log import get_logger
+
+BEGIN_S = 0.3
+MAX_ASKS = 200
+MAX_TALK = 16 << 20
+MAX_STRAY_OUTPUT = 1 << 20
+KEPT_OUTPUT = 4_096
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+Answerer = Callable[[Any], Awaitable[Any]]
+log = get_logger("sandbox")
+
+
+@dataclass(eq=False)
+class Call:
+    """A call on its way; `result` is settled exactly once."""
+
+    id: str
+    script: Script
+    function: str
+    arguments: bytes
+    secrets: bytes
+    answers: Mapping[str, Answerer]
+    result: "asyncio.Future[Outcome]"
+    deadline: float
+    package: Package | None = None
+    began_at: float = 0.0
+    sent_at: float = 0.0
+    attempts: int = 0
+    logs: list[LogLine] = field(default_factory=list)
+    output: int = 0
+    asked: int = 0
+
+    @property
+    def began(self) -> bool:
+        """Whether the script may have done something already."""
+        return self.began_at > 0
+
+    def settle(self, value: Any = None, error: ScriptError | None = None, *, spoilt: bool = False) -> None:
+        """Say how it ended."""
+        if not self.result.done():
+            duration = (time.monotonic() - self.began_at) * 1000 if self.began else 0.0
+            self.result.set_result(Outcome(value, error, tuple(self.logs), duration, spoilt))
+
+    def fail(self, kind: ErrorKind, type_: str, message: str) -> None:
+        """Say that it ended without a value."""
+        self.settle(error=ScriptError(kind, type_, message))
+
+
+class Worker:
+    """The process.
+
+    `changed` is called when it can take another call, or has ended; `requeue` with a call it never began.
+    """
+
+    def __init__(
+        self, limits: Limits, *, changed: Callable[["Worker"], None], requeue: Callable[["Worker", Call], None]
+    ) -> None:
+        self.tenant = ""
+        self.limits = limits
+        self.serial = 0
+        self.pid = 0
+        self.node = ""
+        self.calls: dict[str, Call] = {}
+        self.unbegun: Call | None = None
+        self.stuck = False
+        self.draining = False
+        self.ended = False
+        self.born_at = self.used_at = time.monotonic()
+        self.calls_made = 0
+        self._over: set[str] = set()
+        self._changed = changed
+        self._requeue = requeue
+        self._fork_server: ForkServer | None = None
+        self._line = Line(self._said, broken=self.misbehaved, received=self._received, lost=lambda: None)
+        self.broker = Broker(self, streams=limits.streams)
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loaded: set[str] = set()
+        self._packages: set[str] = set()
+        self._reason: tuple[ErrorKind, str, str] | None = None
+        self._output_fd = -1
+        self._output = bytearray()
+        self._output_bytes = 0
+        self._talk = 0
+        self._cpu_before: float | None = None
+        self._asks: set[asyncio.Task[None]] = set()
+        self._pings = 0
+        self._pong: asyncio.Future[None] | None = None
+        self._gone = asyncio.get_running_loop().create_future()
+
+    async def start(self, fork_server: ForkServer) -> None:
+        """Bring the process to where it can take calls. Raises SandboxUnavailable."""
+        loop = asyncio.get_running_loop()
+        self._fork_server = fork_server
+        self.serial, channels = await fork_server.spawn(self._exited)
+        self.pid = channels.pid
+        await self._connect(loop, channels)
+        try:
+            async with asyncio.timeout(20):
+                await self._ready
+        except BaseException:
+            self.kill()
+            raise
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop, channels: Channels) -> None:
+        channels.calls.setblocking(False)
+        channels.network.setblocking(False)
+        os.set_blocking(channels.output, False)
+        self._output_fd = channels.output
+        loop.add_reader(channels.output, self._printed)
+        await loop.create_unix_connection(lambda: self._line, sock=channels.calls)
+        await loop.create_unix_connection(lambda: self.broker, sock=channels.network)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs in it."""
+        return not self.calls
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be given a call now."""
+        return (
+            not (self.ended or self.draining or self.stuck or self.unbegun)
+            and len(self.calls) < self.limits.calls_at_once
+        )
+
+    def bind(self, tenant: str, guard: Guard) -> None:
+        """Give the process to a tenant, for good."""
+        assert not self.tenant
+        self.tenant = tenant
+        self.broker.guard = guard
+        self.broker.label = {"tenant": tenant}
+
+    def send(self, call: Call) -> None:
+        """Have the process run a call. Raises FrameTooLarge."""
+        script = call.script
+        call.attempts += 1
+        frame = encode(
+            {
+                "t": "call", "id": call.id, "script": script.key, "fn": call.function,
+                "args": call.arguments.decode(), "secrets": call.secrets.decode(),
+                "before": int((time.monotonic() + BEGIN_S) * 1000),
+            }
+        )  # fmt: skip
+        if script.key not in self._loaded:
+            if call.package is not None and call.package.key not in self._packages:
+                for part in call.package.parts():
+                    self._line.send(encode(part))
+                self._packages.add(call.package.key)
+            self._line.send(
+                encode(
+                    {
+                        "t": "load", "key": script.key, "id": script.id, "code": script.code, "kind": script.kind,
+                        "modules": script.modules, "globals": dict(script.globals),
+                    }
+                )
+            )  # fmt: skip
+            self._loaded.add(script.key)
+            # What has to be read and parsed before does not count against the call's time to begin.
+            frame = encode({**msgspec.json.decode(frame[4:]), "before": int((time.monotonic() + 10 * BEGIN_S) * 1000)})
+        if self.idle:
+            self._cpu_before = None  # taken when somebody looks: it costs more than the call
+            self._talk = 0
+        call.sent_at = self.used_at = time.monotonic()
+        self.calls[call.id] = call
+        self.unbegun = call
+        self.calls_made += 1
+        self._line.send(frame)
+
+    def withdraw(self, call: Call) -> None:
+        """Take back a call that was not begun and, its time being over, will not be."""
+        del self.calls[call.id]
+        self._over.add(call.id)
+        if self.unbegun is call:
+            self.unbegun = None
+
+    async def answers_within(self, seconds: float) -> bool:
+        """Whether the process still reads what it is told."""
+        self._pings += 1
+        self._pong = asyncio.get_running_loop().create_future()
+        self._line.send(encode({"t": "ping", "n": self._pings}))
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.wait({self._pong, self._gone}, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            return False
+        return not self.ended
+
+    def give_up(self, call: Call) -> None:
+        """The call's time is over; what it still does is of no interest."""
+        self.calls.pop(call.id, None)
+        self._over.add(call.id)
+        if self.unbegun is call:
+            self.unbegun = None
+
+    def misbehaved(self, reason: str) -> None:
+        """The process broke the agreement."""
+        log.warning("sandbox_worker_misbehaved", reason=reason, tenant=self.tenant, pid=self.pid)
+        self.kill("protocol", "ProtocolViolation", "The process of the script sent what it must not send")
+
+    def kill(self, kind: ErrorKind = "lost", type_: str = "WorkerLost", message: str = "The process ended") -> None:
+        """End the process; its calls get this error."""
+        if not self.ended:
+            self._reason = self._reason or (kind, type_, message)
+            assert self._fork_server is not None
+            self._fork_server.kill(self.serial)
+            self._end()
+
+    async def gone(self) -> None:
+        """Wait until the process does not exist any more."""
+        await asyncio.shield(self._gone)
+
+    def memory_bytes(self) -> int:
+        """Resident memory now; 0 when it cannot be known."""
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb") as file:  # noqa: PTH123
+                return int(file.read().split()[1]) * _PAGE
+        except (OSError, IndexError, ValueError):
+            return 0
+
+    def cpu_s(self) -> float:
+        """Processor time it used in its life."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:  # noqa: PTH123
+                fields = file.read().rpartition(b")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / _TICKS
+        except (OSError, IndexError, ValueError):
+            return 0.0
+
+    def check(self) -> None:
+        """End a process that uses more than it may."""
+        if self.ended or self.pid == 0:
+            return
+        if self.memory_bytes() > (self.limits.memory_mb << 20) + _BASE_MEMORY:
+            self.kill("memory", "MemoryExceeded", f"The script used more than {self.limits.memory_mb} MB")
+        elif self.calls:
+            used = self.cpu_s()
+            if self._cpu_before is None:
+                self._cpu_before = used
+            if used - self._cpu_before > self.limits.cpu_s:
+                self.kill("cpu", "CpuExceeded", f"The script computed for more than {self.limits.cpu_s:g} s")
+
+    def _received(self, count: int) -> None:
+        self._talk += count
+        if self._talk > MAX_TALK + len(self.calls) * (4 << 20):
+            self.kill("output", "OutputExceeded", "The script wrote too much")
+
+    def _said(self, message: Message) -> None:
+        if isinstance(message, Ready):
+            if self._ready.done():
+                self.misbehaved("ready twice")
+            else:
+                self.node = message.node[:20]
+                self._ready.set_result(None)
+            return
+        if isinstance(message, Pong):
+            if self._pong is not None and not self._pong.done() and message.n == self._pings:
+                self._pong.set_result(None)
+            return
+        call = self.calls.get(message.id)
+        if call is None:
+            if message.id not in self._over:
+                self.misbehaved("a message about a call that is not there")
+            return
+        if isinstance(message, Began):
+            self._began(call)
+        elif isinstance(message, Late):
+            if call.began:
+                self.misbehaved("late after it began")
+            else:
+                self.withdraw(call)
+                self.stuck = False
+                self._requeue(self, call)
+                self._changed(self)
+        elif not call.began:
+            self.misbehaved("a message before the call began")
+        elif isinstance(message, Log):
+            self._log(call, message)
+        elif isinstance(message, Ask):
+            self._asked(call, message)
+        else:
+            self._done(call, message)
+
+    def _began(self, call: Call) -> None:
+        if call.began:
+            self.misbehaved("began twice")
+            return
+        call.began_at = time.monotonic()
+        if self.unbegun is call:
+            self.unbegun = None
+        self.stuck = False
+        self._changed(self)
+
+    def _log(self, call: Call, message: Log) -> None:
+        call.output += len(message.text)
+        if call.output > self.limits.output_bytes:
+            if call.output - len(message.text) <= self.limits.output_bytes:
+                call.logs.append(LogLine("warn", "(the rest of the output was cut off)"))
+            return
+        call.logs.append(LogLine(message.level[:8], message.text))
+
+    def _asked(self, call: Call, message: Ask) -> None:
+        call.asked += 1
+        answer = call.answers.get(message.name)
+        if call.asked > MAX_ASKS or answer is None:
+            self.misbehaved("asked for something that is not offered")
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(call, message, answer))
+        self._asks.add(task)
+        task.add_done_callback(self._asks.discard)
+
+    async def _answer(self, call: Call, message: Ask, answer: Answerer) -> None:
+        said: dict[str, Any] = {"t": "answer", "id": call.id, "n": message.n}
+        try:
+            content = msgspec.json.decode(message.content)
+            said |= {"ok": True, "content": msgspec.json.encode(await answer(content)).decode()}
+        except FreeholdError as error:
+            said |= {"ok": False, "message": error.message, "code": error.code}
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            self.misbehaved("asked with something that is not JSON")
+            return
+        if not self.ended:
+            with contextlib.suppress(FrameTooLarge):
+                self._line.send(encode(said))
+
+    def _done(self, call: Call, message: Done) -> None:
+        del self.calls[call.id]
+        self.used_at = time.monotonic()
+        try:
+            value = msgspec.json.decode(message.value) if message.ok else None
+            failure = message.error
+            details = msgspec.json.decode(failure.details) if failure is not None and failure.details else {}
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            call.fail("output", "AnswerMalformed", "The answer is not JSON that can be read")
+            self._changed(self)
+            return
+        if failure is not None:
+            kind = cast("ErrorKind", failure.kind if failure.kind in {"script", "load", "output"} else "script")
+            call.settle(
+                error=ScriptError(
+                    kind, failure.type[:200], failure.message[:4000], failure.stack[:8000],
+                    details if isinstance(details, dict) else {},
+                ),
+                spoilt=message.spoilt,
+            )  # fmt: skip
+        else:
+            call.settle(value, spoilt=message.spoilt)
+        if message.spoilt:
+            log.warning("sandbox_context_spoilt", tenant=self.tenant, script=call.script.id)
+        self._changed(self)
+
+    def _printed(self) -> None:
+        try:
+            content = os.read(self._output_fd, 65_536)
+        except BlockingIOError:
+            return
+        except OSError:
+            content = b""
+        if not content:
+            self._close_output()
+            return
+        self._output_bytes += len(content)
+        self._output += content
+        del self._output[:-KEPT_OUTPUT]
+        if self._output_bytes > MAX_STRAY_OUTPUT:
+            self.kill("output", "OutputExceeded", "The script wrote too much")
+
+    def _close_output(self) -> None:
+        if self._output_fd >= 0:
+            asyncio.get_running_loop().remove_reader(self._output_fd)
+            os.close(self._output_fd)
+            self._output_fd = -1
+
+    def _exited(self, end: Exit) -> None:
+        if self._output_fd >= 0:
+            with contextlib.suppress(OSError):
+                self._output += os.read(self._output_fd, KEPT_OUTPUT)
+        if self._reason is None:
+            self._reason = self._explain(end)
+        if not self._gone.done():
+            self._gone.set_result(None)
+        self._end()
+
+    def _explain(self, end: Exit) -> tuple[ErrorKind, str, str]:
+        said = bytes(self._output)
+        if b"out of memory" in said or b"Out of memory" in said or b"allocation fail" in said.lower():
+            return "memory", "MemoryExceeded", f"The script used more than {self.limits.memory_mb} MB"
+        if end.signal == 24:  # SIGXCPU
+            return "cpu", "CpuExceeded", "The process computed for too long"
+        log.warning(
+            "sandbox_worker_ended",
+            tenant=self.tenant,
+            exit_status=end.status,
+            output=said[-500:].decode(errors="replace"),
+        )
+        return "exit", "ScriptExited", "The process of the script ended"
+
+    def _end(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self._line.close()
+        self.broker.close()
+        self._close_output()
+        for task in self._asks:
+            task.cancel()
+        kind, type_, message = self._reason or ("lost", "WorkerLost", "The process ended")
+        if not self._ready.done():
+            self._ready.set_exception(RuntimeError(bytes(self._output[-500:]).decode(errors="replace") or type_))
+        for call in list(self.calls.values()):
+            if call.began:
+                call.fail(kind, type_, message)
+            else:
+                self._requeue(self, call)
+        self.calls.clear()
+        self.unbegun = None
+        self._changed(self)
+
+
+_BASE_MEMORY = 96 << 20  # Node itself, its code and its buffers
