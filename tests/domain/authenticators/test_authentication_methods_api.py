@@ -102,6 +102,24 @@ async def test_what_cannot_be_a_factor_is_refused(people: TenantUnderTest) -> No
     assert await ask(people, "GET", path) == []
 
 
+async def test_the_same_factor_twice_is_a_conflict(people: TenantUnderTest) -> None:
+    _, path = await add(people)
+    for body in ({"type": "totp", "totp_secret": SECRET}, {"type": "phone", "phone_number": "+44207183875044"}):
+        await ask(people, "POST", path, body, expect=201)
+        refused = await ask(people, "POST", path, body, expect=409)
+        assert refused["message"] == "Authentication method already exists."
+
+
+async def test_how_codes_reach_a_phone_is_kept(people: TenantUnderTest) -> None:
+    _, path = await add(people)
+    given = {"type": "phone", "phone_number": "+44207183875044", "preferred_authentication_method": "voice"}
+    made = await ask(people, "POST", path, given, expect=201)
+    device = made["id"].partition("|")[2]
+    assert made["authentication_methods"] == [{"id": f"voice|{device}", "type": "voice"}]
+    changed = await ask(people, "PATCH", f"{path}/{made['id']}", {"preferred_authentication_method": "sms"})
+    assert (changed["preferred_authentication_method"], changed["phone_number"]) == ("sms", "XXXXXXXXXXX5044")
+
+
 async def test_a_user_cannot_be_given_factors_without_end(people: TenantUnderTest) -> None:
     _, path = await add(people)
     for number in range(20):
@@ -148,7 +166,7 @@ async def test_a_reset_takes_everything(people: TenantUnderTest) -> None:
 async def test_the_last_apps_recovery_code_goes_with_it(people: TenantUnderTest) -> None:
     user_id, path = await add(people)
     one = await ask(people, "POST", path, {"type": "totp", "totp_secret": SECRET}, expect=201)
-    two = await ask(people, "POST", path, {"type": "totp", "totp_secret": SECRET}, expect=201)
+    two = await ask(people, "POST", path, {"type": "totp", "totp_secret": SECRET[1:]}, expect=201)
     await ask(people, "POST", f"users/{user_id}/recovery-code-regeneration", {})
 
     await ask(people, "DELETE", f"{path}/{one['id']}", expect=204)

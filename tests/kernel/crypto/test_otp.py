@@ -97,6 +97,11 @@ def test_a_secret_is_read_as_people_and_files_write_it() -> None:
     assert match_totp(short, "000000", now=NOW, last_step=None) is None
 
 
+def test_a_secret_of_an_odd_length_is_read_as_apps_read_it() -> None:
+    for extra in ("A", "7"):
+        assert match_totp(SECRET + extra, CODE, now=NOW, last_step=None) == STEP
+
+
 @pytest.mark.parametrize("secret", ["", "====", "not base32 at all!", "0189", "A", "ÄÖÜ"])
 def test_what_is_no_secret_is_refused_without_being_quoted(secret: str) -> None:
     with pytest.raises(BadTotpSecret) as refusal:

@@ -221,11 +221,13 @@ async def add_other(
     value: str,
     *,
     name: str | None,
+    preferred: str = "sms",
 ) -> Authenticator:
     """Store a number or an address for codes, which an administrator vouches for."""
     taken = await vault.names_of(tx, tenant, MFA_SECRETS.name, user_id)
     slot = next(s for s in _numbered(type_) if s not in taken)
-    await vault.put(tx, tenant, MFA_SECRETS.name, user_id, msgspec.json.encode({"value": value}), name=slot)
+    content = {"value": value} if preferred == "sms" else {"value": value, "preferred": preferred}
+    await vault.put(tx, tenant, MFA_SECRETS.name, user_id, msgspec.json.encode(content), name=slot)
     made = await _insert(tx, tenant, user_id, slot, name=name, enrolled=True)
     await note_factors(tx, tenant, user_id)
     return made
@@ -253,9 +255,17 @@ async def rename(tx: Transaction, tenant: TenantScope, one: Authenticator, name:
     return replace(one, name=name)
 
 
-async def change_value(tx: Transaction, tenant: TenantScope, one: Authenticator, value: str) -> None:
-    """Give a phone or e-mail authenticator another number or address."""
-    await vault.put(tx, tenant, MFA_SECRETS.name, one.user_id, msgspec.json.encode({"value": value}), name=one.slot)
+async def prefer(tx: Transaction, tenant: TenantScope, one: Authenticator, way: str) -> None:
+    """Say how codes should reach a phone."""
+    content = {"value": await open_secret(tx, tenant, one), "preferred": way}
+    await vault.put(tx, tenant, MFA_SECRETS.name, one.user_id, msgspec.json.encode(content), name=one.slot)
+
+
+async def open_preference(reader: Reader, tenant: TenantScope, one: Authenticator) -> str:
+    """How codes should reach a phone: `sms` or `voice`."""
+    content = await vault.open_one(reader, tenant, MFA_SECRETS.name, one.user_id, name=one.slot)
+    known = msgspec.json.decode(content, type=dict[str, str]) if content and content.startswith(b"{") else {}
+    return known.get("preferred", "sms")
 
 
 # --- taking away -------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from freehold.domain.authenticators.verifying import fresh_recovery
 from freehold.domain.tickets import Ticket, issue_ticket
 from freehold.domain.users.accounts import save_user
 from freehold.domain.users.documents import USERS
+from freehold.domain.users.operations import check_self
 from freehold.kernel.clock import iso
 from freehold.kernel.declare import Length, Operation, documents
 from freehold.kernel.declare.call import Call
@@ -83,6 +84,7 @@ async def delete_enrollment(call: Call) -> None:
 
 async def list_enrollments(call: Call) -> list[dict[str, Any]]:
     """A user's apps. Raises NotFound."""
+    check_self(call.actor, call.params["id"], "read:users")
     record = await _user(call.store, call, call.params["id"])
     known = await factors_of(call.store, call.tenant, record.id)
     return [
@@ -190,7 +192,7 @@ OPERATIONS = (
         audit="Delete a multi-factor enrollment",
     ),
     Operation(
-        method="GET", path="users/{id}/enrollments", scopes=("read:users",), handler=list_enrollments,
+        method="GET", path="users/{id}/enrollments", scopes=("read:users", "read:current_user"), handler=list_enrollments,
         name="users.enrollments.list",
     ),
     Operation(

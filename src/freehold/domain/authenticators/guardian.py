@@ -63,7 +63,7 @@ class Twilio(_Body):
     """An account at Twilio."""
 
     from_: Annotated[str, Length(0, 64)] | UnsetType | None = msgspec.field(name="from", default=UNSET)
-    messaging_service_sid: Annotated[str, Length(0, 128)] | UnsetType | None = UNSET
+    messaging_service_sid: Annotated[str, Length(0, 1_000)] | UnsetType | None = UNSET
     auth_token: Annotated[str, Length(0, 1_000)] | UnsetType | None = UNSET
     sid: Annotated[str, Length(0, 1_000)] | UnsetType | None = UNSET
 
@@ -71,9 +71,9 @@ class Twilio(_Body):
 class Duo(_Body):
     """An account at Duo."""
 
-    ikey: Annotated[str, Length(0, 255)] | UnsetType | None = UNSET
-    skey: Annotated[str, Length(0, 255)] | UnsetType | None = UNSET
-    host: Annotated[str, Length(0, 255)] | UnsetType | None = UNSET
+    ikey: Annotated[str, Length(0, 10_000)] | UnsetType | None = UNSET
+    skey: Annotated[str, Length(0, 10_000)] | UnsetType | None = UNSET
+    host: Annotated[str, Length(0, 10_000)] | UnsetType | None = UNSET
 
 
 class PushProvider(_Body):
@@ -85,7 +85,7 @@ class PushProvider(_Body):
 class Sns(_Body):
     """An account at Amazon SNS."""
 
-    aws_access_key_id: Annotated[str, Length(0, 255)] | UnsetType | None = UNSET
+    aws_access_key_id: Annotated[str, Length(0, 10_000)] | UnsetType | None = UNSET
     aws_secret_access_key: Annotated[str, Length(0, 1_000)] | UnsetType | None = UNSET
     aws_region: Annotated[str, Length(0, 64)] | UnsetType | None = UNSET
     sns_apns_platform_application_arn: Annotated[str, Length(0, 1_000)] | UnsetType | None = UNSET
@@ -96,7 +96,7 @@ class Apns(_Body):
     """Apple's push notifications."""
 
     sandbox: bool | UnsetType = UNSET
-    bundle_id: Annotated[str, Length(0, 255)] | UnsetType | None = UNSET
+    bundle_id: Annotated[str, Length(0, 10_000)] | UnsetType | None = UNSET
     p12: Annotated[str, Length(0, LONGEST_SECRET)] | UnsetType | None = UNSET
 
 

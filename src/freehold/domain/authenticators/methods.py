@@ -13,9 +13,10 @@ from freehold.domain.authenticators.authenticators import (
     Authenticator,
     add_other,
     add_totp,
-    change_value,
     factors_of,
+    open_preference,
     open_secret,
+    prefer,
     remove,
     remove_all,
     rename,
@@ -23,13 +24,13 @@ from freehold.domain.authenticators.authenticators import (
 from freehold.domain.users.documents import USERS
 from freehold.domain.users.identifiers import is_email
 from freehold.kernel.clock import iso, parse_iso
-from freehold.kernel.crypto.otp import BadTotpSecret, totp_key
+from freehold.kernel.crypto.otp import BadTotpSecret, normalise_code, totp_key
 from freehold.kernel.declare import Length, Operation, Pattern, documents
 from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.documents import Record
 from freehold.kernel.declare.paging import Page, answer
 from freehold.kernel.declare.validation import InvalidBody
-from freehold.kernel.errors import BadRequest, NotFound
+from freehold.kernel.errors import BadRequest, Conflict, NotFound
 from freehold.kernel.store import Reader
 
 MOST_METHODS = 20
@@ -49,7 +50,25 @@ class NewMethod(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     preferred_authentication_method: Preferred | UnsetType = UNSET
     key_id: str | UnsetType = UNSET
     public_key: str | UnsetType = UNSET
+    aaguid: str | UnsetType = UNSET
     relying_party_identifier: str | UnsetType = UNSET
+    credential_device_type: Literal["single_device", "multi_device"] | UnsetType = UNSET
+    credential_backed_up: bool | UnsetType = UNSET
+    identity_user_id: str | UnsetType = UNSET
+    user_agent: str | UnsetType = UNSET
+    user_handle: str | UnsetType = UNSET
+    transports: list[str] | UnsetType = UNSET
+
+
+class ReplacedMethod(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """One of the factors that take the place of all others."""
+
+    type: Literal["phone", "email", "totp"]
+    name: Annotated[str, Length(1, 20)] | UnsetType = UNSET
+    totp_secret: Annotated[str, Length(1, 1_024)] | UnsetType = UNSET
+    phone_number: Phone | UnsetType = UNSET
+    email: Annotated[str, Length(1, 320)] | UnsetType = UNSET
+    preferred_authentication_method: Preferred | UnsetType = UNSET
 
 
 class MethodPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -57,8 +76,6 @@ class MethodPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     name: Annotated[str, Length(1, 255)] | UnsetType = UNSET
     preferred_authentication_method: Preferred | UnsetType = UNSET
-    phone_number: Phone | UnsetType = UNSET
-    email: Annotated[str, Length(1, 320)] | UnsetType = UNSET
 
 
 class _Missing(NotFound):
@@ -95,7 +112,7 @@ async def post_method(call: Call) -> dict[str, Any]:
 async def put_methods(call: Call) -> list[dict[str, Any]]:
     """Put these factors in the place of all the user has; the recovery code stays. Raises NotFound, BadRequest."""
     record = await _user(call.tx, call)
-    bodies: list[NewMethod] = call.body
+    bodies: list[ReplacedMethod] = call.body
     known = await factors_of(call.tx, call.tenant, record.id)
     await remove(call.tx, call.tenant, [one for one in known.all if one.type != "recovery-code"])
     answers = []
@@ -110,16 +127,14 @@ async def put_methods(call: Call) -> list[dict[str, Any]]:
 
 
 async def patch_method(call: Call) -> dict[str, Any]:
-    """Change a factor's name, or its number or address. Raises NotFound, BadRequest."""
+    """Change a factor's name, or how codes reach a phone. Raises NotFound, BadRequest."""
     record = await _user(call.tx, call)
     one = await _found(call.tx, call, record)
     body: MethodPatch = call.body
-    if body.phone_number is not UNSET and one.type == "phone":
-        await change_value(call.tx, call.tenant, one, body.phone_number)
-    elif body.email is not UNSET and one.type == "email":
-        await change_value(call.tx, call.tenant, one, _address(body.email))
-    elif body.phone_number is not UNSET or body.email is not UNSET:
-        raise BadRequest("The authentication method has no such member.", code="operation_not_supported")
+    if body.preferred_authentication_method is not UNSET:
+        if one.type != "phone":
+            raise BadRequest("The authentication method has no such member.", code="operation_not_supported")
+        await prefer(call.tx, call.tenant, one, body.preferred_authentication_method)
     if body.name is not UNSET:
         one = await rename(call.tx, call.tenant, one, body.name)
     shown = await _shown(call.tx, call, record, one)
@@ -139,7 +154,7 @@ async def delete_methods(call: Call) -> None:
     await remove_all(call.tx, call.tenant, record.id)
 
 
-async def _add(call: Call, record: Record, body: NewMethod) -> tuple[Authenticator, str]:
+async def _add(call: Call, record: Record, body: NewMethod | ReplacedMethod) -> tuple[Authenticator, str]:
     """Store one factor; answers it and what it was made of."""
     given: dict[str, Any] = msgspec.to_builtins(body)
     if body.type not in _KNOWN:
@@ -153,6 +168,11 @@ async def _add(call: Call, record: Record, body: NewMethod) -> tuple[Authenticat
         await call.tenant.events.record(call.tx, call.tenant, "too_many_records", user_id=record.id)
         raise BadRequest("The user has too many authentication methods.", code="too_many_authentication_methods")
     value, name = str(given[wanted]), given.get("name")
+    for one in known.all:
+        if one.type == body.type and normalise_code(await open_secret(call.tx, call.tenant, one)) == normalise_code(
+            value
+        ):
+            raise Conflict("Authentication method already exists.", code="authentication_method_already_exists")
     if body.type == "totp":
         try:
             totp_key(value)
@@ -162,7 +182,14 @@ async def _add(call: Call, record: Record, body: NewMethod) -> tuple[Authenticat
     if body.type == "email":
         value = _address(value)
     other: Literal["phone", "email"] = "phone" if body.type == "phone" else "email"
-    return await add_other(call.tx, call.tenant, record.id, other, value, name=name), value
+    preferred = given.get("preferred_authentication_method", "sms")
+    made = await add_other(call.tx, call.tenant, record.id, other, value, name=name, preferred=preferred)
+    return made, value
+
+
+def _stored(type_: str, value: str) -> str:
+    """What lies in the vault of a value that was given."""
+    return normalise_code(value).rstrip("=") if type_ == "totp" else value
 
 
 def _address(value: str) -> str:
@@ -181,8 +208,9 @@ async def _shown(reader: Reader, call: Call, record: Record, one: Authenticator)
         shown["name"] = one.name
     if one.type == "phone":
         shown["phone_number"] = _hidden_number(await open_secret(reader, call.tenant, one))
-        shown["preferred_authentication_method"] = "sms"
-        shown["authentication_methods"] = [{"id": f"sms|{one.device_id}", "type": "sms"}]
+        preferred = await open_preference(reader, call.tenant, one)
+        shown["preferred_authentication_method"] = preferred
+        shown["authentication_methods"] = [{"id": f"{preferred}|{one.device_id}", "type": preferred}]
     elif one.type == "email":
         shown["email"] = _hidden_address(await open_secret(reader, call.tenant, one))
     shown["created_at"] = iso(created)
@@ -242,7 +270,7 @@ OPERATIONS = (
     ),
     Operation(
         method="PUT", path=_ALL, scopes=("update:authentication_methods",), handler=put_methods,
-        body=Annotated[list[NewMethod], Length(0, MOST_METHODS)],
+        body=Annotated[list[ReplacedMethod], Length(0, MOST_METHODS)],
         name="users.authentication_methods.set", audit="Set the authentication methods of a User",
     ),
     Operation(

@@ -50,8 +50,13 @@ def normalise_code(typed: str) -> str:
 
 
 def totp_key(secret: str) -> bytes:
-    """The key that a Base32 secret stands for; spaces, dashes, case and padding do not matter. Raises BadTotpSecret."""
+    """The key that a Base32 secret stands for; spaces, dashes, case and padding do not matter. Raises BadTotpSecret.
+
+    A last character that holds less than a byte is left out, as apps do with secrets of odd lengths.
+    """
     text = normalise_code(secret).rstrip("=")
+    if len(text) % 8 in {1, 3, 6}:
+        text = text[:-1]
     try:
         key = base64.b32decode(text + "=" * (-len(text) % 8))
     except (binascii.Error, ValueError):
