@@ -14,6 +14,7 @@ from freehold.domain.authenticators import GUARDIAN, Guardian, enrol, remember_b
 from freehold.domain.connections import CONNECTIONS
 from freehold.domain.connections import keys as connection_keys
 from freehold.domain.events import EVENTS
+from freehold.domain.extensions import ACTIONS, HOOK_SECRETS, HOOKS, RULES, RULES_CONFIGS, bindings, secrets, versions
 from freehold.domain.sessions import (
     Device,
     RefreshPolicy,
@@ -30,7 +31,7 @@ from freehold.domain.users import USERS, PreparedPassword, create_user, find_dat
 from freehold.kernel import vault
 from freehold.kernel.crypto.passwords import hash_password
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
-from freehold.kernel.declare import TenantScope, documents, relations
+from freehold.kernel.declare import SYSTEM, TenantScope, documents, relations
 from freehold.kernel.declare.compile import hidden_paths, project
 from freehold.kernel.declare.registry import Registry
 from freehold.kernel.store import Store, Transaction
@@ -62,6 +63,7 @@ async def make_full_tenant(store: Store, registry: Registry, master_key: MasterK
     await _applications(store, tenant, user_id)
     await _connections(store, tenant)
     await _administrators(store, tenant)
+    await _extensions(store, tenant)
     await _vault(store, tenant, user_id)
     return tenant
 
@@ -184,6 +186,27 @@ async def _connections(store: Store, tenant: TenantScope) -> None:
             await documents.save(tx, tenant, CONNECTIONS, made, document, now=tenant.clock.now_ms())
             if strategy == "okta":
                 await connection_keys.ensure(tx, tenant, await documents.get(tx, tenant, CONNECTIONS, made.id))
+
+
+async def _extensions(store: Store, tenant: TenantScope) -> None:
+    """Code of each kind, with secrets."""
+    async with store.transaction() as tx:
+        await documents.create(tx, tenant, RULES, {"name": "A rule", "script": "function (user, context, cb) {}"})
+        await documents.create(tx, tenant, RULES_CONFIGS, {"value": f"{SEALED}-rule"}, server={"key": "KEY"})
+        hook = await documents.create(
+            tx, tenant, HOOKS, {"name": "A hook", "script": "x", "triggerId": "credentials-exchange", "enabled": True}
+        )
+        secret = {"name": "KEY", "value": f"{SEALED}-hook"}
+        await documents.create(tx, tenant, HOOK_SECRETS, secret, parent=hook.id)
+        given = {"name": "An action", "supported_triggers": [{"id": "post-login"}], "code": "exports.x = () => {}"}
+        action = await documents.create(
+            tx, tenant, ACTIONS, {**given, "secrets": [{"name": "KEY", "value": f"{SEALED}-action"}]}
+        )
+        content = {"code": "x", "runtime": "node22", "supported_triggers": [{"id": "post-login", "version": "v3"}]}
+        owner = f"actions/{action.id}"
+        await versions.deploy(tx, tenant, action.id, content, secrets_from=owner)
+        assert await secrets.values_of(tx, tenant, owner) == {"KEY": f"{SEALED}-action"}
+        await bindings.replace(tx, tenant, "post-login", [(action.id, "Shown as")], actor=SYSTEM)
 
 
 async def _administrators(store: Store, tenant: TenantScope) -> None:
