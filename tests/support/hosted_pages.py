@@ -136,6 +136,7 @@ class _Reader(HTMLParser):
         self.words: list[str] = []
         self._form: Form | None = None
         self._hidden = 0
+        self._select = ""
         self._alert: list[str] | None = None
         self._depth = 0
 
@@ -148,6 +149,12 @@ class _Reader(HTMLParser):
             self.page.forms.append(self._form)
         elif tag in {"input", "button"}:
             self._field(tag, attributes)
+        elif tag in {"select", "textarea"} and self._form is not None and attributes.get("name"):
+            self._select = attributes["name"]
+            self._form.values[self._select] = ""
+        elif tag == "option" and self._form is not None and self._select:
+            if "selected" in attributes or not self._form.values[self._select]:
+                self._form.values[self._select] = attributes.get("value", "")
         elif tag == "a" and "href" in attributes:
             self.page.links.append(attributes["href"])
         if self._alert is not None and tag not in {"input", "br", "img"}:

@@ -37,8 +37,10 @@ async def same_person(
     for maker, made in ((a, b), (b, a)):
         if await _made_lately(reader, tenant, maker, made, since_ms):
             return f"{made.email} was invited by {maker.email}, or through them, less than {min_age_h:g} h ago."
-        if made.reset_by == maker.id and (made.reset_at_ms or 0) > since_ms:
-            return f"{maker.email} took password or factors of {made.email} away less than {min_age_h:g} h ago."
+        if await _reset_lately(reader, tenant, maker, made, since_ms):
+            return (
+                f"Password or factors of {made.email} were taken away for {maker.email} less than {min_age_h:g} h ago."
+            )
     return None
 
 
@@ -73,3 +75,15 @@ async def _made_lately(
             return True
         person = await find_administrator(reader, tenant, person.created_by)
     return True
+
+
+async def _reset_lately(
+    reader: Reader, tenant: TenantScope, maker: Administrator, made: Administrator, since_ms: int
+) -> bool:
+    """Whether `maker` took factors or password away within the time, or had it done by somebody they made."""
+    if made.reset_by in {None, OPERATOR} or (made.reset_at_ms or 0) <= since_ms:
+        return False
+    if made.reset_by == maker.id:
+        return True
+    helper = await find_administrator(reader, tenant, str(made.reset_by))
+    return helper is None or await _made_lately(reader, tenant, maker, helper, since_ms)

@@ -112,8 +112,7 @@ class Screens:
         )
         policy = content_security_policy(page.nonce, images=[brand.logo_url], may_be_framed=True)
         response = html(body, status, csp=f"{policy}; connect-src 'self'")
-        response.headers += [("referrer-policy", "same-origin"), ("cross-origin-opener-policy", "same-origin")]
-        response.headers += visit.headers
+        response.headers += [("cross-origin-opener-policy", "same-origin"), *visit.headers]
         if isinstance(problem, TooManyRequests):
             response.headers.append(("retry-after", str(problem.retry_after_s)))
         return response
