@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from pysequoia import SignatureMode, Tsk, sign
+from pysequoia import CipherSuite, SignatureMode, Tsk, sign
 
 from freehold.domain.ceremonies.evidence.form import statement
 from freehold.domain.ceremonies.evidence.signatories import FormSignature, SignaturePolicy
@@ -21,7 +21,7 @@ CERTIFICATE = AUTHORITY.issue()
 KEY = Tsk.generate(user_id="Grace Hopper <grace@example.com>")
 EVES = Tsk.generate(user_id="Eve <eve@example.com>")
 PASSKEY = SoftPasskey("acme.example.com", "https://acme.example.com")
-PAGES = SignaturePolicy(rp_id=PASSKEY.rp_id, origins=(PASSKEY.origin,))
+PAGES = SignaturePolicy(rp_id=PASSKEY.rp_id, origins=(PASSKEY.origin,), allow_modern_keys=True)
 ENROLLED = msgspec.structs.replace(GRACE, openpgp_key=str(KEY.extract_certificate()), passkeys=(PASSKEY.public,))
 TEXT = statement(issued_form(), DIGEST)
 CHALLENGE = sha256(issued_form()).digest()
@@ -133,6 +133,15 @@ def revoke(key: Tsk) -> Any:
     certificate = key.extract_certificate()
     revocation = list(PacketPile.from_bytes(bytes(certificate.revoke(key.certifier()))))
     return Cert.from_packets([*PacketPile.from_bytes(bytes(certificate)), *revocation])
+
+
+async def test_a_weaker_key_than_a_recipients_is_refused() -> None:
+    upload = pgp(TEXT, mode=SignatureMode.CLEAR)
+    weak = Tsk.generate(user_id="Grace <grace@example.com>", cipher_suite=CipherSuite.RSA2k)
+    enrolled = msgspec.structs.replace(ENROLLED, openpgp_key=str(weak.extract_certificate()))
+
+    assert await refusal("openpgp", upload, policy=SignaturePolicy()) == "weak_key"
+    assert await refusal("openpgp", pgp(TEXT, key=weak, mode=SignatureMode.CLEAR), executive=enrolled) == "weak_key"
 
 
 async def test_an_expired_key_is_refused() -> None:

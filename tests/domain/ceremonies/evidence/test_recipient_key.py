@@ -257,8 +257,28 @@ async def test_a_key_without_an_end_is_a_matter_of_policy() -> None:
         )
     )
 
-    assert (await check(armored)).expires_at is None
-    assert await refusal(armored, policy=KeyPolicy(allow_no_expiry=False)) == "no_expiry"
+    assert (await check(armored, policy=KeyPolicy(allow_no_expiry=True))).expires_at is None
+    assert await refusal(armored) == "no_expiry"
+
+
+async def test_a_subkey_without_an_end_ends_with_its_key() -> None:
+    armored = keys.write(with_subkey(Sub(rsa_key("encryption"), (replace(BOUND, lasts=None),))))
+
+    assert (await check(armored)).expires_at == MADE + MONTHS
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        b"\xc8\x05\x02" + b"\x00" * 4,  # compressed data
+        b"\xcd\xff\xff\xff\xff\xff" + b"Ada",  # a user id of four gigabytes
+        b"\xcd\xf0" + b"partial lengths" * 10,
+        b"\x00\x00\x00",
+        b"\xd2\x10" + b"\x01" * 16,  # encrypted data
+    ],
+)
+async def test_packets_that_lie_about_themselves_are_refused(extra: bytes) -> None:
+    assert await refusal(keys.write(replace(good(), extra=extra))) in {"not_a_public_key", "readers_disagree"}
 
 
 async def test_a_later_signature_that_somebody_else_appended_changes_nothing() -> None:
@@ -277,11 +297,13 @@ async def test_an_extended_key_is_taken_by_its_newest_signature() -> None:
 
 
 async def test_modern_curves_are_a_matter_of_policy() -> None:
-    allowing = KeyPolicy(allow_modern=True)
+    allowing = KeyPolicy(allow_modern=True, allow_no_expiry=True)
     for profile in (Profile.RFC4880, Profile.RFC9580):
         armored = str(Tsk.generate(user_id=NAMED, profile=profile).extract_certificate())
         assert await refusal(armored, now=keys.now()) in {"not_rsa", "key_version"}
         assert (await check(armored, now=keys.now(), policy=allowing)).encryption_subkeys
+    hybrid = Tsk.generate(user_id=NAMED, profile=Profile.RFC9580, cipher_suite=CipherSuite.MLDSA65_Ed25519)
+    assert (await check(str(hybrid.extract_certificate()), now=keys.now(), policy=allowing)).encryption_subkeys
     nist = str(Tsk.generate(user_id=NAMED, cipher_suite=CipherSuite.P256).extract_certificate())
     assert await refusal(nist, now=keys.now(), policy=allowing) == "not_rsa"
 

@@ -278,6 +278,9 @@ async def test_a_scan_counts_only_by_policy_and_with_a_named_verifier() -> None:
     assert await refusal(issued_form(), kind="scan", policy=allowing, verifier="Ada") == "not_signed"
     assert await refusal(b"Grace", kind="scan", policy=allowing, verifier="Ada") == "not_a_scan"
     result = await verify(scan, kind="scan", policy=allowing, verifier="Ada Lovelace <ada@example.com>")
+    assert (
+        await refusal(scan, kind="scan", policy=allowing, verifier="Ada", kinds=("private_keys",)) == "scan_not_allowed"
+    )
     assert (result.assurance, result.details["verified_by"]) == ("low", "Ada Lovelace <ada@example.com>")
     assert await refusal(scan, kind="typed", policy=allowing) == "unknown_kind"
 

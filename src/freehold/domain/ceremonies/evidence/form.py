@@ -36,6 +36,7 @@ class FormContent(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
     created_at: datetime
     retention_days: int
+    approvals_needed: int = 1
     executive_name: str
     executive_title: str
     executive_email: str

@@ -132,6 +132,7 @@ class _Page:
             (texts("connections"), names or texts("all-connections")),
             (texts("purpose"), content.purpose),
             (texts("requester"), f"{content.requester_name} <{content.requester_email}>"),
+            (texts("approvals"), texts("approvals-value", count=str(content.approvals_needed))),
             (texts("created"), _moment(content.created_at)),
             (texts("retention"), texts("retention-value", days=str(content.retention_days))),
             *(

@@ -13,9 +13,9 @@ from freehold.domain.ceremonies.evidence.recipient_key import KeyRefused
 
 _WORKER = Path(__file__).with_name("possession_worker.py")
 _BOUNDS = Bounds(memory_bytes=512 << 20, cpu_s=5)
-# Without characters that are taken for others. 20 of 32 are 100 bits.
+# Without characters that are taken for others. 28 of 32 are 140 bits.
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_GROUPS, _GROUP = 5, 4
+_GROUPS, _GROUP = 7, 4
 _LONGEST_ANSWER = 200
 
 

@@ -39,7 +39,7 @@ class KeyPolicy:
     minimum_rsa_bits: int = 4096
     minimum_days: int = 7
     allow_modern: bool = False
-    allow_no_expiry: bool = True
+    allow_no_expiry: bool = False
     two_readers: bool = False
 
 

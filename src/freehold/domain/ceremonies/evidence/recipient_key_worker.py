@@ -26,8 +26,14 @@ LARGEST_EXPONENT = 1 << 32
 FERMAT_STEPS = 200
 
 RSA = (PublicKeyAlgorithm.RSAEncryptSign, PublicKeyAlgorithm.RSASign, PublicKeyAlgorithm.RSAEncrypt)
-MODERN_PRIMARY = (PublicKeyAlgorithm.EdDSA, PublicKeyAlgorithm.Ed25519, PublicKeyAlgorithm.Ed448)
-MODERN_ENCRYPTION = (PublicKeyAlgorithm.X25519, PublicKeyAlgorithm.X448)
+MODERN_PRIMARY = (
+    PublicKeyAlgorithm.EdDSA, PublicKeyAlgorithm.Ed25519, PublicKeyAlgorithm.Ed448,
+    PublicKeyAlgorithm.MLDSA65_Ed25519, PublicKeyAlgorithm.MLDSA87_Ed448,
+)  # fmt: skip
+MODERN_ENCRYPTION = (
+    PublicKeyAlgorithm.X25519, PublicKeyAlgorithm.X448, PublicKeyAlgorithm.MLKEM768_X25519,
+    PublicKeyAlgorithm.MLKEM1024_X448,
+)  # fmt: skip
 ED25519_OID, CURVE25519_OID = bytes.fromhex("2b06010401da470f01"), bytes.fromhex("2b060104019755010501")
 WEAK_HASHES = (HashAlgorithm.MD5, HashAlgorithm.SHA1, HashAlgorithm.RipeMD)
 GOOD_HASHES = (
@@ -431,7 +437,9 @@ def encryption_subkeys(
                 refusal = refusal or (subkey_ended(component, now) if is_past(component, now) else found_refusal)
             continue
         strong(key, request, "encryption subkey", MODERN_ENCRYPTION)
-        check_end(end_of(key, binding), now, needed_until, request, what="encryption subkey")
+        # A subkey ends with its primary key at the latest, so that it need not have an end of its own.
+        if (end := end_of(key, binding)) is not None:
+            check_end(end, now, needed_until, request, what="encryption subkey")
         found.append((component, binding))
     if not found:
         raise refusal or Refusal(

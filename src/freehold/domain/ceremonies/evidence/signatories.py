@@ -39,9 +39,15 @@ class TrustAnchor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SignaturePolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """The rules. `rp_id` and `origins` are those of the pages on which a passkey signs."""
+    """The rules. `rp_id` and `origins` are those of the pages on which a passkey signs.
+
+    `minimum_rsa_bits` and `allow_modern_keys` are for OpenPGP keys, as for recipients'.
+    """
 
     allow_scan: bool = False
+    allow_scan_for_private_keys: bool = False
+    minimum_rsa_bits: int = 4096
+    allow_modern_keys: bool = False
     require_revocation: bool = False
     require_timestamp: bool = False
     rp_id: str = ""

@@ -54,11 +54,12 @@ async def verify_signed_form(
     policy: SignaturePolicy = SignaturePolicy(),  # noqa: B008
     not_before: datetime | None = None,
     verifier: str = "",
+    kinds: Sequence[str] = (),
 ) -> FormSignature:
     """The signature, if it is the executive's over exactly the issued form. Raises FormRefused.
 
     `digest` is the request's. `not_before` is when the form was issued: nobody signed it earlier. `verifier` names the
-    administrator who looked at a scan, which only an explicit policy accepts.
+    administrator who looked at a scan, which only an explicit policy accepts; `kinds` are the request's.
     """
     if kind not in get_args(SignatureKind):
         raise FormRefused("unknown_kind", "This is not one of the ways in which a form can be signed.")
@@ -67,6 +68,8 @@ async def verify_signed_form(
     if len(upload) > (LONGEST_UPLOAD if kind in ("pdf", "scan") else LONGEST_TEXT):
         raise FormRefused("too_large", "The file is larger than a signed form can be.")
     if kind == "scan":
+        if "private_keys" in kinds and not policy.allow_scan_for_private_keys:
+            raise FormRefused("scan_not_allowed", "A scanned signature is not accepted for private keys.")
         return _scan(upload, issued=issued, executive=executive, now=now, policy=policy, verifier=verifier)
     request: dict[str, Any] = {
         "kind": kind,

@@ -11,13 +11,16 @@ from hashlib import sha256
 from typing import Any
 
 from pysequoia import Cert, Sig, verify
-from pysequoia.packet import HashAlgorithm, Packet, PacketPile, SignatureType, Tag
+from pysequoia.packet import HashAlgorithm, Packet, PacketPile, PublicKeyAlgorithm, SignatureType, Tag
 
 BEGIN_TEXT = b"-----BEGIN PGP SIGNED MESSAGE-----"
 BEGIN_SIGNATURE, END_SIGNATURE = b"-----BEGIN PGP SIGNATURE-----", b"-----END PGP SIGNATURE-----"
 GOOD_HASHES = (
     HashAlgorithm.SHA256, HashAlgorithm.SHA384, HashAlgorithm.SHA512, HashAlgorithm.SHA3_256, HashAlgorithm.SHA3_512,
 )  # fmt: skip
+
+
+MODERN = (PublicKeyAlgorithm.EdDSA, PublicKeyAlgorithm.Ed25519, PublicKeyAlgorithm.Ed448)
 
 
 class Refusal(Exception):
@@ -59,6 +62,7 @@ def check_openpgp(upload: bytes, issued: bytes, request: dict[str, Any]) -> dict
         packet = the_signature(signature_block(text) if text.startswith(BEGIN_SIGNATURE) else binary(upload))
         form, signer = signer_of_file(packet, key, {"form": issued, "statement": request["statement"].encode()})
     check_packet(packet, now, request)
+    check_key(executive["openpgp_key"], signer, request["policy"])
     return {
         "signer": executive["name"],
         "fingerprint": signer,
@@ -152,6 +156,19 @@ def check_packet(packet: Packet, now: datetime, request: dict[str, Any]) -> None
     end = packet.signature_expiration_time
     if end is not None and end <= now:
         raise Refusal("signature_expired", "The signature is not valid any more.")
+
+
+def check_key(armored: str, fingerprint: str, policy: dict[str, Any]) -> None:
+    """Refuse a signature by a key of the executive that is weaker than a recipient's may be."""
+    keys = [packet for packet in PacketPile.from_bytes(armored.encode()) if packet.fingerprint]
+    key = next(packet for packet in keys if packet.fingerprint.upper() == fingerprint)
+    if key.key_algorithm in (PublicKeyAlgorithm.RSAEncryptSign, PublicKeyAlgorithm.RSASign):
+        number = key.body[6 if key.body[0] == 4 else 10 :]
+        good = int.from_bytes(number[:2], "big") >= policy["minimum_rsa_bits"]
+    else:
+        good = policy["allow_modern_keys"] and key.key_algorithm in MODERN
+    if not good:
+        raise Refusal("weak_key", "The executive's signing key is not one that this server takes: RSA with 4096 bits.")
 
 
 def check_passkey(upload: bytes, issued: bytes, request: dict[str, Any]) -> dict[str, Any]:
