@@ -103,7 +103,7 @@ async def test_whose_factors_one_took_away_counts_only_after_a_while(
         who = Who(kind="administrator", id=root.id, email=root.email)
         await reset_factors(tx, people.tenant, who, other.id)
     other = await get_administrator(people.store, people.tenant, other.id)
-    assert "had factors or the password of other@example.com taken away" in (await why(people, root, other) or "")
+    assert "factors of other@example.com were taken away" in (await why(people, root, other) or "")
     people.clock.advance(seconds=73 * HOUR_S)
     assert await why(people, root, other) is None
 
