@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from time import time_ns
 from typing import Protocol
 
 
@@ -24,7 +25,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def now_ms(self) -> int:
-        return to_ms(self.now())
+        return time_ns() // 1_000_000
 
 
 class FakeClock:

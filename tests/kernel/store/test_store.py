@@ -137,6 +137,46 @@ async def test_savepoints_nest(store: Store) -> None:
     assert await ids(store) == ["a", "c"]
 
 
+async def test_what_was_added_is_seen_by_what_follows(empty_store: Store) -> None:
+    store = empty_store
+    await create_schema(store, [THINGS, Table("others", (Column("id", "text"), Column("size", "bigint")), key=("id",))])
+    add_other = "insert into others (id, size) values (:id, :size)"
+
+    async with store.transaction() as tx:
+        await tx.add(INSERT, **thing("a"))
+        await tx.add(add_other, id="x", size=1)
+        assert await tx.run("update others set size = size + 1 where id = :id", id="x") == 1
+        await tx.add(INSERT, **thing("b"))
+        await tx.add(INSERT, **thing("c"))
+        assert await tx.run(add_other, id="y", size=5) == 1
+        await tx.add("update others set size = (select count(*) from things) where id = :id", id="y")
+        await tx.add("delete from things where id = :id", id="b")
+        assert await tx.one("select count(*) from things") == (2,)
+        await tx.add(add_other, id="z", size=7)
+        assert await tx.run("update things set version = 9 where id = :id or id = :other", id="a", other="c") == 2
+        await tx.add(add_other, id="last", size=8)
+
+    assert await ids(store) == ["a", "c"]
+    assert await store.all("select id, size from others order by id") == [("last", 8), ("x", 2), ("y", 3), ("z", 7)]
+
+
+async def test_what_was_added_and_is_refused_undoes_the_transaction(store: Store) -> None:
+    await store.add(INSERT, **thing("a"))
+
+    with pytest.raises(UniqueViolation):
+        async with store.transaction() as tx:
+            await tx.add(INSERT, **thing("b"))
+            await tx.add(INSERT, **thing("a"))
+    async with store.transaction() as tx:
+        with pytest.raises(LookupError):
+            async with tx.savepoint():
+                await tx.add(INSERT, **thing("c"))
+                raise LookupError
+        await tx.add(INSERT, **thing("d"))
+
+    assert await ids(store) == ["a", "d"]
+
+
 async def test_a_transaction_with_a_failed_statement_cannot_commit(store: Store) -> None:
     await store.run(INSERT, **thing("a"))
 

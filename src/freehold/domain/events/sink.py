@@ -35,7 +35,7 @@ class TenantLog:
                 record[name] = value[:LONGEST_TEXT] if value.__class__ is str and name != "scope" else value
         if "client_id" in record:
             record.setdefault("client_name", "")  # as Auth0's entries have it whose writer knows only the id
-        await tx.run(
+        await tx.add(
             _INSERT,
             tenant_id=tenant.id,
             log_id=log_id,

@@ -16,10 +16,13 @@ from freehold.kernel.store import Reader, Transaction
 
 CODE_LIFETIME = timedelta(minutes=10)
 
-_SELECT = """
-select client_id, user_id, grant_id, payload, expires_at_ms, consumed_at_ms, access_token_hash from authorization_codes
-where tenant_id = :tenant_id and code_hash = :code_hash
-"""
+_COLUMNS = "client_id, user_id, grant_id, payload, expires_at_ms, consumed_at_ms, access_token_hash"
+_SELECT = f"select {_COLUMNS} from authorization_codes where tenant_id = :tenant_id and code_hash = :code_hash"  # noqa: S608
+_CONSUME = f"""
+update authorization_codes set consumed_at_ms = :now, access_token_hash = :token_hash
+where tenant_id = :tenant_id and code_hash = :code_hash and client_id = :client_id
+and consumed_at_ms is null and expires_at_ms > :now returning {_COLUMNS}
+"""  # noqa: S608 - columns above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ async def issue_code(
 ) -> str:
     """A new code. The tokens issued for it carry its `grant_id`."""
     value, code_hash = new_secret()
-    await tx.run(
+    await tx.add(
         """insert into authorization_codes (tenant_id, code_hash, client_id, user_id, grant_id, payload, expires_at_ms)
         values (:tenant_id, :code_hash, :client_id, :user_id, :grant_id, :payload, :expires)""",
         tenant_id=tenant.id,
@@ -86,23 +89,17 @@ async def consume_code(
     """
     if not plausible(value):
         return CodeOutcome.UNKNOWN, None
-    now, code_hash = tenant.clock.now_ms(), hashed(value)
-    won = await tx.run(
-        """update authorization_codes set consumed_at_ms = :now, access_token_hash = :token_hash
-        where tenant_id = :tenant_id and code_hash = :code_hash and client_id = :client_id
-        and consumed_at_ms is null and expires_at_ms > :now""",
-        now=now,
-        token_hash=hashed(access_token),
-        tenant_id=tenant.id,
-        code_hash=code_hash,
+    code_hash = hashed(value)
+    won = await tx.one(
+        _CONSUME, now=tenant.clock.now_ms(), token_hash=hashed(access_token), tenant_id=tenant.id, code_hash=code_hash,
         client_id=client_id,
-    )
+    )  # fmt: skip
+    if won is not None:
+        return CodeOutcome.REDEEMED, _code(won)
     row = await tx.one(_SELECT, tenant_id=tenant.id, code_hash=code_hash)
     if row is None or row[0] != client_id:
         return CodeOutcome.UNKNOWN, None
     code = _code(row)
-    if won:
-        return CodeOutcome.REDEEMED, code
     if row[5] is None:
         return CodeOutcome.UNKNOWN, None
     await revoke_grant(tx, tenant, user_id=code.user_id, grant_id=code.grant_id)

@@ -154,7 +154,7 @@ async def issue_refresh_token(
         context=context or {},
         device={"initial_ip": ip, "initial_user_agent": agent, "last_ip": ip, "last_user_agent": agent},
     )
-    await tx.run(
+    await tx.add(
         """insert into refresh_tokens (tenant_id, id, live, generation, user_id, client_id, session_id, grant_id,
         connection, rotating, created_at_ms, idle_expires_at_ms, expires_at_ms, resource_servers, context, device)
         values (:tenant_id, :id, :live, 0, :user_id, :client_id, :session_id, :grant_id, :connection, :rotating,
@@ -202,17 +202,20 @@ async def exchange_refresh_token(
     client_id: str,
     policy: RefreshPolicy,
     device: Device = Device(),  # noqa: B008 - frozen
+    seen: RefreshToken | None = None,
 ) -> Exchange:
     """Use a refresh token: the one place where it is decided whether a token still counts.
 
-    The caller has checked client and user, and commits whatever the outcome is: a reuse has revoked the family.
+    The caller has checked client and user, and commits whatever the outcome is: a reuse has revoked the family. What
+    `find_refresh_token` has `seen` spares reading it again: if it is the family's state no more, nothing is rotated.
     """
+    presented = hashed(value)
+    token = seen if seen is not None and policy.rotating and presented in seen.live else None
     while True:
         now = tenant.clock.now_ms()
-        token = await _find_family(tx, tenant, value)
+        token = token or await _find_family(tx, tenant, value)
         if token is None or token.client_id != client_id or not token.is_live(now):
             return Exchange(Outcome.UNKNOWN)
-        presented = hashed(value)
         if presented in token.live:
             if not policy.rotating:
                 return Exchange(Outcome.EXCHANGED, await _note_use(tx, tenant, token, policy=policy, device=device))
@@ -225,6 +228,7 @@ async def exchange_refresh_token(
         exchange = await _rotate(tx, tenant, token, value, outcome=outcome, policy=policy, device=device)
         if exchange is not None:
             return exchange
+        token = None
 
 
 async def _rotate(

@@ -106,7 +106,7 @@ async def create_session(
         device={"initial_ip": ip, "initial_user_agent": agent, "last_ip": ip, "last_user_agent": agent},
         methods=_methods(methods, now),
     )
-    await tx.run(
+    await tx.add(
         """insert into sessions (tenant_id, id, token_hash, user_id, connection, created_at_ms, updated_at_ms,
         authenticated_at_ms, last_interacted_at_ms, idle_expires_at_ms, expires_at_ms, persistent, clients, device,
         methods) values (:tenant_id, :id, :token_hash, :user_id, :connection, :now, :now, :now, :now, :idle, :expires,

@@ -99,7 +99,7 @@ async def record_login(
     tx: Transaction, tenant: TenantScope, found: SignIn, *, ip: str, verification: Verification | None = None
 ) -> None:
     """Note a sign-in that succeeded: its time, place and count; an old hash is replaced on the way."""
-    await tx.run(
+    await tx.add(
         """update users set last_login = :now, last_ip = :ip, logins_count = coalesce(logins_count, 0) + 1
         where tenant_id = :tenant_id and id = :id""",
         now=iso(tenant.clock.now_ms()),

@@ -16,6 +16,8 @@ class Fields:
     @classmethod
     def of(cls, call: Call) -> "Fields":
         """The choice a request makes. Raises BadRequest for a malformed one."""
+        if not call.request.scope["query_string"]:
+            return _EVERYTHING
         return cls(read_mask(call.query))
 
     @property
@@ -26,3 +28,6 @@ class Fields:
     def apply(self, document: dict[str, Any], *, always: frozenset[str] = frozenset()) -> dict[str, Any]:
         """The chosen members and those that are `always` shown; a dotted name chooses inside an object."""
         return document if self.mask is None else self.mask.keeping(always).of_object(document)
+
+
+_EVERYTHING = Fields(None)

@@ -22,6 +22,8 @@ def decode_segment(raw: str) -> str:
 
     Raises BadRequest on a bad escape, bad UTF-8, a control character or a dot segment.
     """
+    if raw.isascii() and raw.isalnum():
+        return raw
     if "%" in raw:
         if _BAD_ESCAPE.search(raw):
             raise BadRequest("The path contains an invalid percent-encoding", code="invalid_uri")
@@ -118,6 +120,6 @@ def parse_urlencoded(raw: bytes, *, what: str = "query string") -> Parameters:
                 pairs.append((name.decode("utf-8"), value.decode("utf-8")))
     except UnicodeDecodeError:
         raise BadRequest(f"The {what} is not valid UTF-8") from None
-    if any("\0" in name or "\0" in value for name, value in pairs):
+    if (b"\0" in raw or b"%00" in raw) and any("\0" in name or "\0" in value for name, value in pairs):
         raise BadRequest(f"The {what} contains a NUL character")
     return Parameters(pairs)

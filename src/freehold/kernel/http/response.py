@@ -20,6 +20,9 @@ TEXT = "text/plain; charset=utf-8"
 NO_STORE = "no-store"
 DEFAULT_CSP = "default-src 'self'; base-uri 'none'; object-src 'none'"
 
+MOST_NAMES = 200
+_names: dict[str, bytes] = {}
+
 RawHeaders = list[tuple[bytes, bytes]]
 
 _encode_json = msgspec.json.Encoder().encode
@@ -133,6 +136,13 @@ def stream(
 
 def encode_header(name: str, value: str) -> tuple[bytes, bytes]:
     """A header as bytes. Raises ValueError when it could start another header (RFC 9110 section 5.5)."""
-    if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+    encoded = _names.get(name)
+    if encoded is None:
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"header {name[:40]!r} has characters that cannot be sent")
+        encoded = name.lower().encode("ascii")
+        if len(_names) < MOST_NAMES:
+            _names[name] = encoded
+    if not (value.isascii() and value.isprintable()) and not _HEADER_VALUE.fullmatch(value):
         raise ValueError(f"header {name[:40]!r} has characters that cannot be sent")
-    return name.lower().encode("ascii"), value.encode("latin-1")
+    return encoded, value.encode("latin-1")

@@ -167,6 +167,13 @@ class Writer(Protocol):
         """Execute a change; the number of rows it affected."""
         ...
 
+    async def add(self, sql: str, /, **params: Any) -> None:
+        """Execute a change that cannot fail for a reason the caller handles, at the latest with the commit.
+
+        What follows in the transaction sees it. To PostgreSQL it travels with the next change.
+        """
+        ...
+
 
 class Transaction(Reader, Writer, Protocol):
     """All or nothing. After a failed statement only leaving helps, unless it stood inside `savepoint()`."""
@@ -236,6 +243,10 @@ class Store(Reader, Protocol):
 
     async def run(self, sql: str, /, **params: Any) -> int:
         """A transaction of one change, cheaper than the general one; durable when it returns."""
+        ...
+
+    async def add(self, sql: str, /, **params: Any) -> None:
+        """The same, for whoever takes a transaction as well and does not ask for the number of rows."""
         ...
 
     async def search(self, sql: str, /, *, timeout_s: float = 2.0, **params: Any) -> list[Row]:

@@ -23,6 +23,7 @@ from freehold.kernel.errors import Unavailable
 from freehold.kernel.store.api import TRANSACTION_LIMIT_S, QueryTimeout, Row, UniqueViolation, Unstorable
 from freehold.kernel.store.dialect import PostgresqlDialect, check_text
 from freehold.kernel.store.limit import stop_limit
+from freehold.kernel.store.postgresql_batch import Batch
 from freehold.kernel.store.postgresql_reads import SharedReads
 from freehold.kernel.store.queue import INSERT_JOB, job_row
 
@@ -101,6 +102,9 @@ class PostgresqlStore:
         async with self._writing.connection() as connection:
             text, arguments = self.dialect.compile(sql, params)
             return _affected(await self._translating(connection.execute(text, *arguments)))
+
+    async def add(self, sql: str, /, **params: Any) -> None:
+        await self.run(sql, **params)
 
     def on_enqueue(self, callback: Callable[[], None]) -> None:
         self._on_enqueue.append(callback)
@@ -222,6 +226,7 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
         self._failure: Exception | None = None
         self._savepoints = 0
         self._enqueued = False
+        self._batch = Batch()
 
     async def __aenter__(self) -> "PostgresqlTransaction":
         self._task = asyncio.current_task()
@@ -241,6 +246,15 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        interruption: asyncio.CancelledError | None = None
+        if error is None and self._failure is None:
+            try:
+                await self._send()
+            except asyncio.CancelledError as cancelled:
+                interruption = cancelled
+                kind, error, trace = type(cancelled), cancelled, cancelled.__traceback__
+            except Exception:  # noqa: BLE001 - `_failure` keeps it, and it is raised below
+                assert self._failure is not None
         self._store._inside.discard(self._task)
         out_of_time = await stop_limit(self._limit, kind, error, trace)
         # In a task of its own, so that a cancelled caller neither stops a commit half way nor leaks the connection.
@@ -250,6 +264,8 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
             await asyncio.shield(asyncio.ensure_future(self._roll_back()))
             if out_of_time:
                 raise Unavailable("The transaction took too long") from error
+            if interruption is not None:
+                raise interruption
             if error is None and self._failure is not None:
                 raise self._failure
 
@@ -281,16 +297,42 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
 
     async def one(self, sql: str, /, **params: Any) -> Row | None:
         text, arguments = self._compile(sql, params)
+        await self._send()
         record = await self._guard(self._connection.fetchrow(text, *arguments))
         return None if record is None else tuple(record)
 
     async def all(self, sql: str, /, **params: Any) -> list[Row]:
         text, arguments = self._compile(sql, params)
+        await self._send()
         return [tuple(record) for record in await self._guard(self._connection.fetch(text, *arguments))]
 
     async def run(self, sql: str, /, **params: Any) -> int:
         text, arguments = self._compile(sql, params)
+        if self._batch and self._batch.takes(text):
+            self._batch.add(text, arguments)
+            text, arguments = self._take_batch(counted=True)
+            return int(await self._guard(self._connection.fetchval(text, *arguments)))
+        await self._send()
         return _affected(await self._guard(self._connection.execute(text, *arguments)))
+
+    async def add(self, sql: str, /, **params: Any) -> None:
+        text, arguments = self._compile(sql, params)
+        if not self._batch.takes(text):
+            await self._send()
+        if self._batch.takes(text):
+            self._batch.add(text, arguments)
+        else:
+            await self._guard(self._connection.execute(text, *arguments))
+
+    async def _send(self) -> None:
+        """Execute the changes that wait."""
+        if self._batch:
+            text, arguments = self._take_batch(counted=False)
+            await self._guard(self._connection.execute(text, *arguments))
+
+    def _take_batch(self, *, counted: bool) -> tuple[str, list[Any]]:
+        batch, self._batch = self._batch, Batch()
+        return batch.statement(counted=counted)
 
     async def run_many(self, sql: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:
@@ -298,20 +340,25 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
         for row in rows:
             check_text(row)
         text, arguments = self._store.dialect.compile_many(sql, rows)
+        await self._send()
         await self._guard(self._connection.executemany(text, arguments))
 
     async def copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows through binary COPY: for the bulk writer."""
+        await self._send()
         await self._guard(self._connection.copy_records_to_table(table, columns=columns, records=rows))
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         name = f"part_{self._savepoints}"
         self._savepoints += 1
+        await self._send()
         await self._guard(self._connection.execute(f"savepoint {name}"))
         try:
             yield
+            await self._send()
         except BaseException:
+            self._batch = Batch()
             if not self._connection.is_closed():
                 self._failure = None
                 await self._guard(self._connection.execute(f"rollback to {name}"))

@@ -195,6 +195,9 @@ class SqliteStore:
         await waiter
         return affected
 
+    async def add(self, sql: str, /, **params: Any) -> None:
+        await self.run(sql, **params)
+
     def on_enqueue(self, callback: Callable[[], None]) -> None:
         self._on_enqueue.append(callback)
 
@@ -427,6 +430,9 @@ class SqliteTransaction(AbstractAsyncContextManager["SqliteTransaction"]):
 
     async def run(self, sql: str, /, **params: Any) -> int:
         return self._execute(sql, params).rowcount
+
+    async def add(self, sql: str, /, **params: Any) -> None:
+        self._execute(sql, params)
 
     async def run_many(self, sql: str, /, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:

@@ -43,7 +43,7 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
         prepared = await _prepare(request, found)
     async with request.store.transaction() as tx:
         exchange = await exchange_refresh_token(
-            tx, tenant, value, client_id=client.client_id, policy=policy, device=device_of(request.http)
+            tx, tenant, value, client_id=client.client_id, policy=policy, device=device_of(request.http), seen=found
         )
         if exchange.succeeded:
             if prepared is None:  # it changed meanwhile: nothing is used up
