@@ -45,6 +45,7 @@ from freehold.protocols.oauth.errors import render_oauth_error
 from freehold.protocols.oauth.routes import add_routes as add_oauth_routes
 from freehold.registry import REGISTRY
 from freehold.surfaces import dashboard
+from freehold.surfaces.ceremony.delivery.rounds import look_after_exports
 from freehold.surfaces.management.edge import render_error as render_management_error
 from freehold.surfaces.management.routes import add_routes as add_management_routes
 
@@ -184,6 +185,8 @@ async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clo
     jobs = JobRunner(store, clock, handlers, periodic=rounds)
     services = Services(settings, store, clock, REGISTRY, keyring, passwords, tenants, Mailer(), jobs, LoginGuard())
     jobs.services = services
+    # What should have gone while nobody was here goes before anybody can ask for it.
+    await look_after_exports(services)
     await jobs.start()
     stack.push_async_callback(jobs.stop)
     return services

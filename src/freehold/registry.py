@@ -24,6 +24,7 @@ from freehold.domain import (
 from freehold.kernel import vault
 from freehold.kernel.declare.registry import Registry
 from freehold.protocols.oauth import tables as oauth
+from freehold.surfaces import ceremony
 
 PACKAGES = (
     tenants.PACKAGE,
@@ -43,6 +44,7 @@ PACKAGES = (
     messaging.PACKAGE,
     jobs.PACKAGE,
     oauth.PACKAGE,
+    ceremony.PACKAGE,
 )
 
 REGISTRY = Registry(PACKAGES, own_tables=(vault.VAULT_TABLE,))

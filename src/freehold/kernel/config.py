@@ -28,6 +28,9 @@ DEFAULT_DATA_DIR = Path("freehold-data")
 
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
+# Without TLS only to a service on this machine.
+_S3_URL = re.compile(r"(?:https://[^/?#@]+|http://(?:localhost|127\.0\.0\.1)(?::[0-9]+)?)/[a-z0-9.-]{3,63}(?:/[^?#]*)?")
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 
@@ -160,6 +163,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "them, or who reset their password or factors.",
         ),
     ] = 72
+    ceremony_s3_url: Annotated[
+        str,
+        Meta(
+            description="`https://host/bucket/prefix` of an S3-compatible service where sealed exports lie (twice "
+            "encrypted) in place of the data folder. The bucket must not keep old versions."
+        ),
+    ] = ""
+    ceremony_s3_access_key: Annotated[str, Meta(description="Access key for `ceremony_s3_url`.")] = ""
+    ceremony_s3_secret_key: Annotated[
+        str, Meta(description="Secret key for `ceremony_s3_url`.", extra={"secret": True})
+    ] = ""
+    ceremony_s3_region: Annotated[
+        str, Meta(description="Region of `ceremony_s3_url`, where the service wants one.")
+    ] = ""
     audit_file: Annotated[
         Path | None,
         Meta(
@@ -190,6 +207,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("outbound_allow holds entries such as mail.internal:25 or [fd00::7]:443")
         if self.audit_syslog and not _HOST_AND_PORT.fullmatch(self.audit_syslog):
             raise ValueError("audit_syslog is host:port")
+        if self.ceremony_s3_url and not _S3_URL.fullmatch(self.ceremony_s3_url):
+            raise ValueError("ceremony_s3_url is https://host/bucket or https://host/bucket/prefix")
         if self.audit_https_url and not self.audit_https_url.startswith("https://"):
             raise ValueError("audit_https_url begins with https://")
 
@@ -398,6 +417,11 @@ class DataDir:
     def authority(self) -> Path:
         """The local certificate authority and the certificates it issued."""
         return self.root / "authority"
+
+    @property
+    def exports(self) -> Path:
+        """Sealed exports on their way to whoever asked for them, twice encrypted."""
+        return self.root / "exports"
 
     @property
     def compiled(self) -> Path:

@@ -1,0 +1,1 @@
+"""Keeping a sealed export, handing it out by tickets, and destroying it in time."""
