@@ -5,7 +5,6 @@ tenant gives the same bytes. The manifest comes last, because it holds the diges
 verifies the whole file before it uses any of it.
 """
 
-import io
 import tarfile
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -26,6 +25,7 @@ MAX_MEMBER_BYTES = 64 << 20
 MAX_MEMBERS = 200_000
 MANIFEST = "manifest.json"
 COMPRESSION_LEVEL = 2
+COMPRESSED_AT_ONCE = 1 << 18
 
 
 # The library ships no types.
@@ -82,11 +82,11 @@ class ArchiveWriter:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._gzip: Any = _IGzipFile(filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=file, mtime=0)
-        self._tar = tarfile.TarFile(fileobj=self._gzip, mode="w", format=tarfile.PAX_FORMAT)
+        self._size = 0
         self.members: list[Member] = []
         self.rows: dict[str, int] = {}
 
-    def add(self, path: str, content: bytes, *, rows: int = 0) -> None:
+    def add(self, path: str, content: bytes | memoryview, *, rows: int = 0) -> None:
         """Write one member."""
         self._write(path, content)
         self.members.append(Member(path=path, bytes=len(content), rows=rows, sha256=sha256(content).hexdigest()))
@@ -94,14 +94,25 @@ class ArchiveWriter:
     def finish(self, manifest: Manifest) -> None:
         """Write the manifest and close the archive; the file stays open."""
         self._write(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
-        self._tar.close()
+        self._put(bytes(2 * tarfile.BLOCKSIZE))
+        self._put(bytes(-self._size % tarfile.RECORDSIZE))
         self._gzip.close()
 
-    def _write(self, path: str, content: bytes) -> None:
+    def _write(self, path: str, content: bytes | memoryview) -> None:
         header = tarfile.TarInfo(path)
         header.size = len(content)
         header.mode = 0o600
-        self._tar.addfile(header, io.BytesIO(content))
+        self._put(header.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict"))
+        # What the compressor makes of it depends on the pieces it gets, so their size is fixed.
+        with memoryview(content) as view:
+            for start in range(0, len(content), COMPRESSED_AT_ONCE):
+                self._put(view[start : start + COMPRESSED_AT_ONCE])
+        self._put(bytes(-len(content) % tarfile.BLOCKSIZE))
+
+    def _put(self, content: bytes | memoryview) -> None:
+        if content:
+            self._gzip.write(content)
+            self._size += len(content)
 
 
 class PartWriter:
@@ -111,17 +122,31 @@ class PartWriter:
         self._archive = archive
         self._folder = folder
         self._name = name
-        self._lines: list[bytes] = []
+        # One buffer for all parts: new ones of this size would cost more than what is copied into them.
+        self._part = bytearray()
         self._bytes = 0
+        self._lines = 0
         self._parts = 0
         self.rows = 0
 
-    def add(self, line: bytes) -> None:
-        """Append a row; it ends in a line feed."""
-        self._lines.append(line)
-        self._bytes += len(line)
-        if self._bytes >= PART_BYTES:
+    def add(self, lines: bytes, count: int) -> None:
+        """Append so many rows; each ends in a line feed. Where parts end does not depend on how rows come."""
+        start = 0
+        while self._bytes + len(lines) - start >= PART_BYTES:
+            # The part ends with the row that fills it.
+            end = lines.index(b"\n", start + PART_BYTES - self._bytes - 1) + 1
+            piece = lines[start:end]
+            whole = piece.count(b"\n")
+            self._append(piece, whole)
             self.flush()
+            start, count = end, count - whole
+        self._append(lines[start:], count)
+
+    def _append(self, piece: bytes, count: int) -> None:
+        end = self._bytes + len(piece)
+        self._part[self._bytes : end] = piece
+        self._bytes = end
+        self._lines += count
 
     def flush(self) -> None:
         """Close the part being filled."""
@@ -129,9 +154,10 @@ class PartWriter:
             return
         self._parts += 1
         path = f"{self._folder}/{self._name}/{self._parts:06d}.ndjson"
-        self._archive.add(path, b"".join(self._lines), rows=len(self._lines))
-        self.rows += len(self._lines)
-        self._lines, self._bytes = [], 0
+        with memoryview(self._part) as view, view[: self._bytes] as content:
+            self._archive.add(path, content, rows=self._lines)
+        self.rows += self._lines
+        self._bytes = self._lines = 0
 
     def finish(self) -> None:
         """Close the last part and count the rows, also when there are none."""

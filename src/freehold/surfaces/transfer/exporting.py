@@ -23,6 +23,9 @@ from freehold.surfaces.transfer.schemas import schema_files
 Progress = Callable[[str, int], None]
 """Told the declaration's name and how many of its rows are written."""
 
+CHUNK_ROWS = 500
+"""So few that they stay in the processor's cache while they become lines."""
+
 README = b"""This is a whole tenant of Freehold, an open identity platform, in an open format.
 
 data/NAME/*.ndjson   one JSON object a line; NAME is a kind of data (clients, users, roles ...)
@@ -78,10 +81,9 @@ async def _write_rows(
     snapshot: Snapshot, tenant: TenantScope, form: RowForm, writer: ArchiveWriter, progress: Progress | None
 ) -> None:
     parts = PartWriter(writer, "data", form.name)
-    encode, add, done = form.encode, parts.add, 0
-    async for chunk in snapshot.scan(form.select, tenant_id=tenant.id):
-        for row in chunk:
-            add(encode(tenant, row))
+    done = 0
+    async for chunk in snapshot.scan(form.select, chunk_rows=CHUNK_ROWS, tenant_id=tenant.id):
+        parts.add(form.encode(tenant, chunk), len(chunk))
         done += len(chunk)
         if progress is not None:
             progress(form.name, done)

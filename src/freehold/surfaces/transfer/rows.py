@@ -4,7 +4,7 @@ Stored JSON text is copied as it is, never decoded and encoded again: members ke
 spelling. The tenant's id is in the manifest and not in the rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from freehold.kernel.declare.shapes import (
 from freehold.kernel.store import Row
 from freehold.kernel.store.schema import Table
 
-_json = msgspec.json.Encoder().encode
+_json_lines = msgspec.json.Encoder().encode_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class RowForm:
     name: str
     select: str
     insert: str
-    encode: Callable[[TenantScope, Row], bytes]
+    encode: Callable[[TenantScope, Sequence[Row]], bytes]
+    """Rows as lines, each with its line feed."""
     decode: Callable[[TenantScope, bytes], dict[str, Any]]
     line_type: Any
     """The type of a line, for the JSON Schema."""
@@ -77,30 +78,20 @@ def _document_form(declaration: Collection[Any] | Singleton[Any]) -> RowForm:
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
         msgspec.defstruct(f"{projection.document.__name__}Line", raw_fields, kw_only=True, forbid_unknown_fields=True)
     )
-    plain = not child and not has_secrets and not typed
+    own = ["id", "version", "created_at", "updated_at", "document", *(["parent"] if child else [])]
+    line = _line(f"{projection.document.__name__}Written", own, [*(["secrets"] if has_secrets else []), *typed])
+    secrets_at = len(own)
 
-    def encode(tenant: TenantScope, row: Row) -> bytes:
-        head = (
-            f'{{"id":{_json(row[0]).decode()},"version":{row[1]},"created_at":{row[2]},"updated_at":{row[3]},'
-            f'"document":{row[4]}'
-        )
-        if plain:
-            return (head + "}\n").encode()
-        line, position = [head], 5
-        if child:
-            line.append(f',"parent":{_json(row[position]).decode()}')
-            position += 1
+    def encode(tenant: TenantScope, rows: Sequence[Row]) -> bytes:
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+        columns[4] = map(Raw, columns[4])
         if has_secrets:
-            if row[position] is not None:
-                opened = documents.open_secrets(tenant, declaration, row[0], bytes(row[position]))
-                line.append(f',"secrets":{opened.decode()}')
-            position += 1
-        for name in typed:
-            if row[position] is not None:
-                line.append(f',"{name}":{_json(row[position]).decode()}')
-            position += 1
-        line.append("}\n")
-        return "".join(line).encode()
+            sealed = zip(columns[0], columns[secrets_at], strict=True)
+            columns[secrets_at] = [
+                None if value is None else Raw(documents.open_secrets(tenant, declaration, id_, bytes(value)))
+                for id_, value in sealed
+            ]
+        return _json_lines(list(map(line, *columns)))
 
     def decode(tenant: TenantScope, line: bytes) -> dict[str, Any]:
         read = decoder.decode(line)
@@ -135,6 +126,13 @@ def _document_form(declaration: Collection[Any] | Singleton[Any]) -> RowForm:
     )
 
 
+def _line(title: str, always: Sequence[str], maybe: Sequence[str]) -> Callable[..., Any]:
+    """What makes a line of values in this order; those that may be missing are left out when they are None."""
+    fields: list[Any] = [(name, Any) for name in always]
+    fields += [(name, Any, None) for name in maybe]
+    return msgspec.defstruct(title, fields, omit_defaults=True, gc=False)
+
+
 def _typed_form(table: Table, json_columns: frozenset[str]) -> RowForm:
     names = [column.name for column in table.columns if column.name != "tenant_id"]
     kinds: dict[str, Any] = {"text": str, "bigint": int, "real": float, "bytea": bytes}
@@ -152,17 +150,18 @@ def _typed_form(table: Table, json_columns: frozenset[str]) -> RowForm:
             shown.append((column.name, kind))
             raw.append((column.name, held))
     title = table.name.title().replace("_", "")
-    line = msgspec.defstruct(f"{title}Line", raw, kw_only=True, forbid_unknown_fields=True)
-    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(line)
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+        msgspec.defstruct(f"{title}Line", raw, kw_only=True, forbid_unknown_fields=True)
+    )
+    line = _line(f"{title}Written", [], names)
+    texts = [position for position, name in enumerate(names) if name in json_columns]
     order = ", ".join(name for name in table.key if name != "tenant_id") or names[0]
 
-    def encode(tenant: TenantScope, row: Row) -> bytes:
-        values = {
-            name: Raw(value.encode()) if name in json_columns else value
-            for name, value in zip(names, row, strict=True)
-            if value is not None
-        }
-        return _json(values) + b"\n"
+    def encode(_tenant: TenantScope, rows: Sequence[Row]) -> bytes:
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+        for position in texts:
+            columns[position] = [None if value is None else Raw(value) for value in columns[position]]
+        return _json_lines(list(map(line, *columns)))
 
     def decode(tenant: TenantScope, text: bytes) -> dict[str, Any]:
         read = decoder.decode(text)

@@ -54,9 +54,11 @@ async def export_vault(store: Store, tenant: TenantScope, registry: Registry, fi
         for kind in sorted(registry.vault_kinds, key=lambda kind: kind.name):
             parts = PartWriter(writer, "vault", kind.name)
             async for chunk in snapshot.scan(_SELECT, tenant_id=tenant.id, kind=kind.name):
+                lines = []
                 for owner, name, sealed in chunk:
                     context = vault.context(tenant.id, kind.name, owner, name)
-                    parts.add(vault_line(owner, name, tenant.sealer.open(bytes(sealed), context=context)))
+                    lines.append(vault_line(owner, name, tenant.sealer.open(bytes(sealed), context=context)))
+                parts.add(b"".join(lines), len(lines))
             parts.finish()
     manifest = Manifest(
         format="freehold-vault-archive",
