@@ -24,6 +24,9 @@ ALL_GRANTS = [
     "client_credentials",
     "password",
     "http://auth0.com/oauth/grant-type/password-realm",
+    "http://auth0.com/oauth/grant-type/mfa-otp",
+    "http://auth0.com/oauth/grant-type/mfa-oob",
+    "http://auth0.com/oauth/grant-type/mfa-recovery-code",
 ]
 CONFIDENTIAL = "client_secret_post"
 

@@ -20,6 +20,7 @@ from freehold.domain.access.documents import (
 from freehold.domain.access.permissions import permissions_of, roles_of
 from freehold.domain.access.resource_servers import RESOURCE_SERVERS, scope_values
 from freehold.domain.access.roles import CONSENTS, ROLE_USERS, ROLES, consented_scopes, record_consent
+from freehold.domain.access.system_apis import mfa_api
 from freehold.kernel.declare import Package, TenantScope, documents
 from freehold.kernel.store import Transaction
 
@@ -54,6 +55,7 @@ __all__ = [
     "granted_scopes",
     "management_scopes_of",
     "may_act_for_itself",
+    "mfa_api",
     "permissions_of",
     "record_consent",
     "roles_of",

@@ -121,6 +121,26 @@ def system_api(tenant: TenantScope, identifier: str) -> SystemApi | None:
     }.get(identifier)
 
 
+def mfa_api(tenant: TenantScope) -> ResourceServer:
+    """The API with which users change their own factors. It is there in every tenant and in no list, as at Auth0."""
+    return ResourceServer(
+        id="",
+        identifier=f"{tenant.issuer}mfa/",
+        name="MFA API",
+        is_system=True,
+        scopes=[
+            ApiScope(value="enroll", description="Enroll an authenticator"),
+            ApiScope(value="read:authenticators", description="See the caller's own authenticators"),
+            ApiScope(value="remove:authenticators", description="Remove one of the caller's own authenticators"),
+        ],
+        signing_alg="RS256",
+        token_lifetime=600,
+        token_lifetime_for_web=600,
+        allow_offline_access=False,
+        skip_consent_for_verifiable_first_party_clients=True,
+    )
+
+
 def is_reserved(tenant: TenantScope, identifier: str) -> bool:
-    """Whether an identifier means something else already: the userinfo endpoint, as an audience."""
-    return identifier in {f"{tenant.issuer}userinfo", tenant.issuer}
+    """Whether an identifier means something else already: the userinfo endpoint, or the MFA API, as an audience."""
+    return identifier in {f"{tenant.issuer}userinfo", f"{tenant.issuer}mfa/", tenant.issuer}

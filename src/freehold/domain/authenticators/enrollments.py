@@ -192,8 +192,8 @@ OPERATIONS = (
         audit="Delete a multi-factor enrollment",
     ),
     Operation(
-        method="GET", path="users/{id}/enrollments", scopes=("read:users", "read:current_user"), handler=list_enrollments,
-        name="users.enrollments.list",
+        method="GET", path="users/{id}/enrollments", scopes=("read:users", "read:current_user"),
+        handler=list_enrollments, name="users.enrollments.list",
     ),
     Operation(
         method="DELETE", path="users/{id}/authenticators", scopes=("delete:guardian_enrollments",),

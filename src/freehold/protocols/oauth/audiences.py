@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS, ResourceServer, permissions_of, scopes_of
+from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS, ResourceServer, mfa_api, permissions_of, scopes_of
 from freehold.domain.applications import Client
+from freehold.domain.authenticators import mfa_audience
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.store import Reader, Store
@@ -42,6 +43,8 @@ async def find_api(store: Store, tenant: TenantScope, audience: str | None) -> R
     if not audience or audience == f"{tenant.issuer}userinfo":
         return None
     api = await documents.cached_by(store, tenant, RESOURCE_SERVERS, identifier=audience)
+    if api is None and audience == mfa_audience(tenant):
+        return mfa_api(tenant)
     if api is None:
         raise AccessDenied(f"Service not found: {audience[:200]}")
     if api.token_encryption:

@@ -1,7 +1,7 @@
 """The endpoints of the Authentication API and where they answer."""
 
 from freehold.kernel.http.router import Router
-from freehold.protocols.oauth import authorize, databases, discovery, logout, revoke, token, userinfo
+from freehold.protocols.oauth import authorize, databases, discovery, logout, mfa, revoke, token, userinfo
 
 
 def add_routes(router: Router) -> None:
@@ -19,6 +19,13 @@ def add_routes(router: Router) -> None:
     router.add("GET", "/v2/logout", logout.v2_logout, name="oauth.v2_logout", family="page")
     router.add("POST", "/oauth/token", token.token_endpoint, name="oauth.token", family="oauth", cors="client")
     router.add("POST", "/oauth/revoke", revoke.revoke, name="oauth.revoke", family="oauth", cors="client")
+    router.add("POST", "/mfa/challenge", mfa.challenge, name="mfa.challenge", family="oauth", cors="client")
+    router.add("POST", "/mfa/associate", mfa.associate, name="mfa.associate", family="oauth", cors="client")
+    router.add("GET", "/mfa/authenticators", mfa.list_authenticators, name="mfa.list", family="oauth", cors="client")
+    router.add(
+        "DELETE", "/mfa/authenticators/{id}", mfa.delete_authenticator, name="mfa.delete", family="oauth",
+        cors="client",
+    )  # fmt: skip
     router.add(
         "POST", "/dbconnections/signup", databases.sign_up, name="databases.signup", family="oauth", cors="client"
     )

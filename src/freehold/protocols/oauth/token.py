@@ -21,6 +21,7 @@ from freehold.protocols.oauth.errors import (
 )
 from freehold.protocols.oauth.exchange import Grant, TokenRequest, record
 from freehold.protocols.oauth.grants import GRANTS
+from freehold.protocols.oauth.mfa_tokens import MfaRequired
 
 
 async def token_endpoint(request: Request) -> Response:
@@ -45,6 +46,8 @@ async def token_endpoint(request: Request) -> Response:
     try:
         check_may_use(grant, client)
         return json(await grant.redeem(token_request))
+    except MfaRequired:
+        raise  # the password was right, and the log says that more is asked for
     except OAuthError as error:
         # A full queue and a blocked place are not among these: refusing them costs next to nothing, and stays so.
         await _record_failure(token_request, grant.failure, error)

@@ -3,9 +3,10 @@
 The answer to an unknown user and to a wrong password is the same, in words and in time.
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 from freehold.domain.access import ResourceServer
+from freehold.domain.authenticators import Unmet, check_possible, demand_for, factors_of, guardian_of
 from freehold.domain.connections import CONNECTIONS, Connection
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import (
@@ -15,13 +16,16 @@ from freehold.domain.users import (
     attempt_subject,
     find_database,
     find_for_login,
+    keep_rehash,
     record_login,
     verify_password,
 )
 from freehold.kernel.declare import documents
+from freehold.protocols.oauth import mfa_tokens
 from freehold.protocols.oauth.audiences import default_audience, find_api, scopes_for_users
 from freehold.protocols.oauth.errors import AccessDenied, InvalidGrant, InvalidRequest
 from freehold.protocols.oauth.exchange import Grant, TokenRequest, record
+from freehold.protocols.oauth.mfa_tokens import MfaRequired, Waiting
 from freehold.protocols.oauth.user_tokens import Issue, issue, may_still_sign_in, prepare
 
 WRONG = "Wrong email or password."
@@ -82,8 +86,23 @@ async def _issue(
         async with store.transaction() as tx:
             await attempt.succeeded(tx)
         raise AccessDenied("user is blocked", code="unauthorized")
-    api = await find_api(store, tenant, request.text("audience") or await default_audience(store, tenant))
+    audience = request.text("audience") or await default_audience(store, tenant)
+    api = await find_api(store, tenant, audience)
     asked = (request.text("scope") or "").split() or await _everything(request, api)
+    demand = await demand_for(
+        store, tenant, user.user_id, acr_values=request.text("acr_values"), audience=audience
+    )  # fmt: skip
+    if demand.needed:
+        waiting = Waiting(
+            user_id=user.user_id,
+            identity_id=found.identity_id,
+            client_id=request.client.client_id,
+            connection=database.name,
+            audience=audience,
+            scope=" ".join(asked),
+            asked=bool(request.text("scope")),
+        )
+        await _ask_for_more(request, found, verification, attempt, waiting)
     wanted = Issue(
         user=user,
         api=api,
@@ -99,6 +118,28 @@ async def _issue(
         await record_login(tx, tenant, found, ip=request.ip, verification=verification)
         await record(tx, request, "sepft", scope=" ".join(prepared.scopes))
         return await issue(tx, request, prepared)
+
+
+async def _ask_for_more(
+    request: TokenRequest, found: SignIn, verification: Verification, attempt: Any, waiting: Waiting
+) -> NoReturn:
+    """The password is not enough. Raises MfaRequired, or AccessDenied when the user can show nothing more."""
+    store, tenant = request.store, request.tenant
+    guardian, known = await guardian_of(store, tenant), await factors_of(store, tenant, waiting.user_id)
+    token, refusal = "", None
+    try:
+        check_possible(guardian, known)
+    except Unmet as unmet:
+        refusal = unmet.reason
+    async with store.transaction() as tx:
+        await attempt.succeeded(tx)
+        await keep_rehash(tx, tenant, found, verification)
+        if refusal is None:
+            token = await mfa_tokens.begin(tx, tenant, waiting)
+            await record(tx, request, "mfar")
+    if refusal is not None:
+        raise AccessDenied(refusal)
+    raise MfaRequired(token, mfa_tokens.requirements(guardian, known))
 
 
 async def _connection(request: TokenRequest, realm: str) -> Connection:

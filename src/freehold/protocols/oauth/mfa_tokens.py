@@ -1,0 +1,82 @@
+"""The mfa_token: what stands between a right password and tokens, while the second factor is missing.
+
+It is a random reference to a row that lives for ten minutes and is used once. It opens `/mfa/*` and the mfa grants and
+nothing else, for the client that got it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from freehold.domain.authenticators import Factors, Guardian
+from freehold.domain.sessions import LoginTransaction, begin_login, find_login
+from freehold.kernel.declare import TenantScope
+from freehold.kernel.store import Reader, Transaction
+from freehold.protocols.oauth.errors import InvalidGrant, OAuthError
+
+LIFETIME = timedelta(minutes=10)
+_MEMBER = "mfa"
+
+
+class MfaRequired(OAuthError):
+    """403: the password was right; what comes next is in the members."""
+
+    status, code = 403, "mfa_required"
+
+    def __init__(self, token: str, requirements: Mapping[str, Any]) -> None:
+        super().__init__("Multifactor authentication required", mfa_token=token, mfa_requirements=requirements)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A password grant that waits for its second factor."""
+
+    user_id: str
+    identity_id: str
+    client_id: str
+    connection: str
+    audience: str | None
+    scope: str
+    asked: bool
+    """Whether the client named scopes itself."""
+    row: LoginTransaction | None = None
+
+
+async def begin(tx: Transaction, tenant: TenantScope, waiting: Waiting) -> str:
+    """Store what waits; answers the token."""
+    payload = {
+        "user_id": waiting.user_id,
+        "identity_id": waiting.identity_id,
+        "client_id": waiting.client_id,
+        "connection": waiting.connection,
+        "audience": waiting.audience,
+        "scope": waiting.scope,
+        "asked": waiting.asked,
+    }
+    return await begin_login(tx, tenant, {_MEMBER: payload}, lifetime=LIFETIME)
+
+
+async def find(reader: Reader, tenant: TenantScope, token: str) -> Waiting | None:
+    """What a token stands for, as long as it lasts."""
+    row = await find_login(reader, tenant, token)
+    payload = row.payload.get(_MEMBER) if row is not None else None
+    return None if payload is None else Waiting(**payload, row=row)
+
+
+async def get(reader: Reader, tenant: TenantScope, token: str, *, client_id: str) -> Waiting:
+    """The same for one client. Raises InvalidGrant."""
+    found = await find(reader, tenant, token)
+    if found is None or found.client_id != client_id:
+        raise InvalidGrant("Malformed or expired mfa_token")
+    return found
+
+
+def requirements(guardian: Guardian, known: Factors) -> dict[str, list[dict[str, str]]]:
+    """What the client can do next: challenge a factor, or enrol the first."""
+    if not known.totp:
+        return {"enroll": [{"type": "otp"}]}
+    usable = [{"type": "otp"}]
+    if guardian.offers_recovery and known.recovery:
+        usable.append({"type": "recovery-code"})
+    return {"challenge": usable}
