@@ -4,6 +4,7 @@
 that no ordinary way out may show contain SEALED, secret members contain SECRET.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from freehold.domain import audit
@@ -11,6 +12,10 @@ from freehold.domain.access import CLIENT_GRANTS, CONSENTS, RESOURCE_SERVERS, RO
 from freehold.domain.administrators import add_administrator, owner_of
 from freehold.domain.applications import CLIENT_CREDENTIALS, CLIENTS
 from freehold.domain.authenticators import GUARDIAN, Guardian, enrol, remember_browser
+from freehold.domain.ceremonies.pieces import add_piece
+from freehold.domain.ceremonies.policy import STRICT
+from freehold.domain.ceremonies.records import insert_draft, new_ceremony_id
+from freehold.domain.ceremonies.request import NamedExecutive, NamedRecipient, Person, Request
 from freehold.domain.connections import CONNECTIONS
 from freehold.domain.connections import keys as connection_keys
 from freehold.domain.events import EVENTS
@@ -53,7 +58,19 @@ mwIDAQAB
 def directory(store: Store, registry: Registry, master_key: MasterKey | None = None) -> TenantDirectory:
     """A directory of tenants over the store, with a master key of its own."""
     master = master_key or MasterKey([bytes(range(32))])
-    return TenantDirectory(store, Keyring(master), store.clock, registry, EVENTS)
+    return TenantDirectory(store, Keyring(master), store.clock, registry, EVENTS, audit.Witnesses([Remembering()]))
+
+
+class Remembering:
+    """A place besides the database that takes audit entries: this process."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    async def write(self, lines: Sequence[bytes]) -> None:
+        self.lines += lines
 
 
 async def make_full_tenant(store: Store, registry: Registry, master_key: MasterKey | None = None) -> TenantScope:
@@ -65,7 +82,24 @@ async def make_full_tenant(store: Store, registry: Registry, master_key: MasterK
     await _administrators(store, tenant)
     await _extensions(store, tenant)
     await _vault(store, tenant, user_id)
+    await _ceremony(store, tenant)
     return tenant
+
+
+async def _ceremony(store: Store, tenant: TenantScope) -> None:
+    """A request for an export, with a piece of evidence."""
+    request = Request(
+        tenant_id=tenant.id, tenant=tenant.name, domain=tenant.domain, ceremony_id=new_ceremony_id(), revision=1,
+        kinds=("password_hashes",), connections=(), purpose="Žofie asked \u2028", needed_by=None,
+        recipients=(NamedRecipient(email="a@x.test", fingerprint="AB" * 20, sha256="00" * 32, subkeys=()),),
+        requester=Person(id="adm_1", name="Ada", email="a@x.test"),
+        executive=NamedExecutive(id="exe_1", name="Grace", title="CSO", email="g@x.test"), language="en",
+        retention_days=7, download_limit=3, nonce="00" * 16, policy=STRICT.snapshot,
+        created_at="2026-01-01T00:00:00.000Z",
+    )  # fmt: skip
+    async with store.transaction() as tx:
+        made = await insert_draft(tx, tenant, request, actor=audit.AuditActor("administrator", "adm_1"))
+        await add_piece(tx, tenant, made, "recipient_key", subject="AB" * 20, content=b"\x00\xff", details={"a": [1]})
 
 
 async def _people(store: Store, tenant: TenantScope) -> str:

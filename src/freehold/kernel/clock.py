@@ -1,8 +1,9 @@
 """Time as a parameter: the program is handed a clock, so that tests move it and nothing reads it from the air."""
 
+import time
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from time import time_ns
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Protocol
 
 
@@ -17,6 +18,14 @@ class Clock(Protocol):
         """The present moment in milliseconds since 1970-01-01 UTC."""
         ...
 
+    def steady_ms(self) -> int:
+        """Milliseconds since the machine's start, which nobody can set; suspended time counts."""
+        ...
+
+    def start_id(self) -> str:
+        """Names the machine's start: steady times with different names cannot be compared."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -25,7 +34,14 @@ class SystemClock:
         return datetime.now(UTC)
 
     def now_ms(self) -> int:
-        return time_ns() // 1_000_000
+        return time.time_ns() // 1_000_000
+
+    def steady_ms(self) -> int:
+        clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+        return time.clock_gettime_ns(clock) // 1_000_000
+
+    def start_id(self) -> str:
+        return _start_id()
 
 
 class FakeClock:
@@ -33,6 +49,7 @@ class FakeClock:
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
+        self._steady = timedelta()
 
     def now(self) -> datetime:
         return self._now
@@ -40,9 +57,29 @@ class FakeClock:
     def now_ms(self) -> int:
         return to_ms(self._now)
 
+    def steady_ms(self) -> int:
+        return self._steady // timedelta(milliseconds=1)
+
+    def start_id(self) -> str:
+        return "fake"
+
     def advance(self, *, seconds: float) -> None:
-        """Move the clock forward."""
+        """Let time pass."""
         self._now += timedelta(seconds=seconds)
+        self._steady += timedelta(seconds=seconds)
+
+    def jump(self, *, seconds: float) -> None:
+        """Set the clock forward or back, without time passing."""
+        self._now += timedelta(seconds=seconds)
+
+
+@cache
+def _start_id() -> str:
+    """The kernel's own name for this start; where there is none, steady times count within this process only."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return f"process-{time.monotonic_ns()}"
 
 
 def to_ms(moment: datetime) -> int:

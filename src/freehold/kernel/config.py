@@ -193,6 +193,80 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit_https_token: Annotated[
         str, Meta(description="Bearer token for `audit_https_url`.", extra={"secret": True})
     ] = ""
+    ceremony_offered: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Plans to which the export ceremony is offered; `*` offers it to everyone, nothing to nobody."
+        ),
+    ] = ("*",)
+    ceremony_plans: Annotated[
+        tuple[str, ...],
+        Meta(description="Plans of tenants, as `tenant:plan`; a tenant without one has plan `default`."),
+    ] = ()
+    ceremony_threshold: Annotated[
+        int, Meta(ge=1, le=5, description="How many administrators besides the requester have to confirm an export.")
+    ] = 1
+    ceremony_requester_min_age_h: Annotated[
+        float,
+        Meta(ge=0, description="Hours for which somebody has to be an administrator before requesting an export."),
+    ] = 168
+    ceremony_cool_down_h: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Hours without a new request after an export, and after the requester's password or factors "
+            "were reset or set up anew.",
+        ),
+    ] = 24
+    ceremony_locked: Annotated[
+        tuple[str, ...], Meta(description="Names of tenants whose exports the operator has stopped.")
+    ] = ()
+    ceremony_waiting_h: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Hours that an export waits before it is prepared, where one of `ceremony_waiting_for` is so.",
+        ),
+    ] = 72
+    ceremony_waiting_for: Annotated[
+        tuple[Literal["sole_administrator", "new_key", "new_approver", "always"], ...],
+        Meta(
+            description="When an export waits: nobody else could confirm it; a recipient's key was first seen, or a "
+            "confirming administrator or their factor is newer, than the waiting is long; or always."
+        ),
+    ] = ("sole_administrator", "new_key", "new_approver")
+    ceremony_sole_administrator: Annotated[
+        bool,
+        Meta(
+            description="Whether the only administrator of a tenant may export without a second person: with two "
+            "factors of different kinds, a signature by certificate or passkey, and waiting."
+        ),
+    ] = False
+    ceremony_allow_scan: Annotated[
+        Literal["never", "without_private_keys", "always"],
+        Meta(description="Whether a scanned ink signature is accepted, with a second administrator who checked it."),
+    ] = "never"
+    ceremony_allow_modern_keys: Annotated[
+        bool, Meta(description="Whether OpenPGP keys on modern curves and of version 6 are accepted besides RSA.")
+    ] = False
+    ceremony_strict_roles: Annotated[
+        bool, Meta(description="Whether the executive who signs has to be another person than requester and approvers.")
+    ] = True
+    ceremony_passkeys_only: Annotated[
+        bool, Meta(description="Whether approvals need a passkey; otherwise a code of an authenticator does as well.")
+    ] = False
+    ceremony_manual_review: Annotated[
+        bool, Meta(description="Whether the operator has to approve each request before anything else happens.")
+    ] = False
+    ceremony_retention_days: Annotated[
+        int, Meta(ge=1, le=7, description="Days after which an export is removed, with its key.")
+    ] = 7
+    ceremony_download_limit: Annotated[
+        int, Meta(ge=1, le=1000, description="How often an export can be downloaded completely.")
+    ] = 3
+    ceremony_remove_after_download: Annotated[
+        bool, Meta(description="Whether an export is removed as soon as it was downloaded completely.")
+    ] = False
 
     def __post_init__(self) -> None:
         if (self.tls_certificate is None) != (self.tls_private_key is None):

@@ -159,7 +159,9 @@ async def test_a_ceremony_step_needs_another_place_and_a_sign_in_does_not(
 
 
 async def test_without_any_other_place_no_ceremony_step_happens(store: Store) -> None:
-    tenant = await directory(store, REGISTRY).create("lonely", "lonely.test")
+    tenants = directory(store, REGISTRY)
+    tenants.witness = None
+    tenant = await tenants.create("lonely", "lonely.test")
     with pytest.raises(Unavailable):
         await write(store, tenant, 1)
     assert await store.one("select max(seq) from audit_entries") == (1,)

@@ -23,6 +23,7 @@ from freehold.kernel.locale import primary_subtag
 LANGUAGES = ("en", "de")
 MAILS = (
     "verify_email", "reset_email", "welcome_email", "blocked_account", "password_changed", "enrollment_email",
+    "admin_ceremony",
     "admin_invitation",
     "admin_new_password", "admin_new_device", "admin_factor_changed", "admin_password_changed", "admin_blocked_sign_in",
     "admin_export_access",
