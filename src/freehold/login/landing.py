@@ -13,7 +13,8 @@ from freehold.login.outbox import may_read
 async def show_page(request: Request) -> Response:
     """GET /: what answers here, and where to go on."""
     tenant: TenantScope = request.tenant
-    return await show(request, views.Landing(issuer=tenant.issuer, outbox_url="/outbox" if may_read(request) else ""))
+    outbox_url = "/outbox" if may_read(request) else ""
+    return await show(request, views.Landing(issuer=tenant.issuer, outbox_url=outbox_url, dashboard_url="/admin"))
 
 
 async def begin_elsewhere(request: Request) -> Response:
