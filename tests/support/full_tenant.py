@@ -19,7 +19,17 @@ from freehold.domain.ceremonies.request import NamedExecutive, NamedRecipient, P
 from freehold.domain.connections import CONNECTIONS
 from freehold.domain.connections import keys as connection_keys
 from freehold.domain.events import EVENTS
-from freehold.domain.extensions import ACTIONS, HOOK_SECRETS, HOOKS, RULES, RULES_CONFIGS, bindings, secrets, versions
+from freehold.domain.extensions import (
+    ACTIONS,
+    HOOK_SECRETS,
+    HOOKS,
+    RULES,
+    RULES_CONFIGS,
+    bindings,
+    executions,
+    secrets,
+    versions,
+)
 from freehold.domain.sessions import (
     Device,
     RefreshPolicy,
@@ -241,6 +251,12 @@ async def _extensions(store: Store, tenant: TenantScope) -> None:
         await versions.deploy(tx, tenant, action.id, content, secrets_from=owner)
         assert await secrets.values_of(tx, tenant, owner) == {"KEY": f"{SEALED}-action"}
         await bindings.replace(tx, tenant, "post-login", [(action.id, "Shown as")], actor=SYSTEM)
+        await executions.keep(tx, tenant, executions.Execution("post-login", 1, results=[{"action_name": "An action"}]))
+        await tx.run(
+            """insert into module_sets (tenant_id, digest, packages, lock_file, created_at_ms)
+            values (:tenant_id, 'd', '[["lodash","4.0.0"]]', '{}', 1)""",
+            tenant_id=tenant.id,
+        )
 
 
 async def _administrators(store: Store, tenant: TenantScope) -> None:

@@ -1,14 +1,15 @@
 """Actions: functions at named triggers, written as a draft, deployed as immutable versions, bound in an order.
 
 The draft is the action's document. Deploying copies it, with its secrets, into a version (`versions.py`); only the
-version that is deployed runs, and only where it is bound (`bindings.py`). A draft that is not built cannot be deployed.
+version that is deployed runs, and only where it is bound (`bindings.py`). npm packages are installed after the draft
+was saved (`building.py`), and a draft that is not built cannot be deployed.
 """
 
 from typing import Annotated, Any
 
 from msgspec import UNSET
 
-from freehold.domain.extensions import bindings, secrets, versions
+from freehold.domain.extensions import bindings, building, secrets, versions
 from freehold.domain.extensions.action_parts import (
     DEFAULT_CODE,
     LONGEST_CODE,
@@ -41,7 +42,7 @@ from freehold.kernel.declare.documents import Record
 from freehold.kernel.declare.paging import Page, flag
 from freehold.kernel.declare.validation import InvalidBody
 from freehold.kernel.errors import BadRequest
-from freehold.kernel.store import Reader
+from freehold.kernel.store import Reader, Transaction
 
 MOST_SECRETS, MOST_DEPENDENCIES = 100, 100
 NOT_SHOWN = "_VALUE_NOT_SHOWN_"
@@ -113,9 +114,11 @@ async def prepare(change: Change) -> None:
 
 
 async def changed(change: Change) -> None:
-    """The secrets of an action go with it."""
+    """The secrets of an action go with it; a draft that names packages is built."""
     if change.document is None:
         await secrets.drop(change.tx, change.tenant, owner(change.id))
+    elif change.document.status == "pending":
+        await building.enqueue(change.tx, change.tenant, change.id)
 
 
 async def list_actions(call: Call) -> dict[str, Any]:
@@ -149,9 +152,10 @@ async def create_action(call: Call) -> dict[str, Any]:
     answer = dict(record.document)
     if deploy:
         current = await _read(call, record.id)
-        if current.document["status"] != "built":
-            raise BadRequest("An action with npm packages is deployed after it was built.")
-        await _deploy(call, current)
+        if current.document["status"] == "built":
+            await deploy_draft(call.tx, call.tenant, current)
+        else:
+            await building.enqueue(call.tx, call.tenant, record.id, deploy=True)
     return {**(await show(call, await _read(call, record.id))), "status": answer["status"],
             "dependencies": answer["dependencies"]}  # fmt: skip
 
@@ -172,7 +176,7 @@ async def deploy_action(call: Call) -> dict[str, Any]:
     action = await _read(call, call.params["id"])
     if action.document["status"] != "built":
         raise BadRequest("The action is not built; only a built action can be deployed.")
-    made = await _deploy(call, action)
+    made = await deploy_draft(call.tx, call.tenant, action)
     # Auth0 answers before it has done it, and so says false (recorded).
     return {**versions.shown(made, action.document), "deployed": False}
 
@@ -258,6 +262,14 @@ async def update_action(call: Call) -> dict[str, Any]:
     return await show(call, record)
 
 
+async def deploy_draft(tx: Transaction, tenant: TenantScope, action: Record) -> Record:
+    """Make a version of the draft, which runs from now on."""
+    content = {name: action.document[name] for name in _SHARED}
+    made = await versions.deploy(tx, tenant, action.id, content, secrets_from=owner(action.id))
+    await documents.update(tx, tenant, ACTIONS, action.id, {}, server={"all_changes_deployed": True})
+    return made
+
+
 def owner(action_id: str) -> str:
     """Whose a draft's secrets are, in the vault's words."""
     return f"actions/{action_id}"
@@ -277,13 +289,6 @@ async def _keep_secrets(change: Change, action: Action) -> None:
     for name in before.keys() - kept.keys():
         await secrets.drop(change.tx, change.tenant, owner(change.id), name=name)
     action.secrets = list(kept.values())
-
-
-async def _deploy(call: Call, action: Record) -> Record:
-    content = {name: action.document[name] for name in _SHARED}
-    made = await versions.deploy(call.tx, call.tenant, action.id, content, secrets_from=owner(action.id))
-    await _save(call, action, {"all_changes_deployed": True})
-    return made
 
 
 async def _save(call: Call, action: Record, members: dict[str, Any]) -> None:

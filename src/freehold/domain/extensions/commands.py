@@ -1,0 +1,104 @@
+"""What actions ask for through `api`: checked here, because it was said by foreign code, and carried out elsewhere.
+
+The worker notes every call of a method as a name and its arguments. What has the wrong shape fails the action, as it
+would have failed there.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+METHODS: dict[str, tuple[str, ...]] = {
+    "post-login": (
+        "access.deny", "accessToken.setCustomClaim", "accessToken.addScope", "accessToken.removeScope",
+        "authentication.challengeWith", "authentication.challengeWithAny", "authentication.enrollWith",
+        "authentication.enrollWithAny", "authentication.recordMethod", "authentication.setPrimaryUser",
+        "idToken.setCustomClaim", "multifactor.enable", "redirect.sendUserTo", "user.setAppMetadata",
+        "user.setUserMetadata", "validation.error", "refreshToken.revoke", "refreshToken.setExpiresAt",
+        "refreshToken.setIdleExpiresAt", "refreshToken.setMetadata", "refreshToken.deleteMetadata",
+        "refreshToken.evictMetadata", "session.revoke", "session.setExpiresAt", "session.setIdleExpiresAt",
+        "session.setCookieMode", "session.setMetadata", "session.deleteMetadata", "session.evictMetadata",
+        "transaction.setMetadata",
+    ),
+    "credentials-exchange": (
+        "access.deny", "accessToken.setCustomClaim", "transaction.addTargetScope", "transaction.removeTargetScope",
+        "transaction.setTargetScopes", "transaction.clearTargetScopes",
+    ),
+    "pre-user-registration": (
+        "access.deny", "user.setAppMetadata", "user.setUserMetadata", "validation.error",
+    ),
+    "post-user-registration": (),
+    "post-change-password": (),
+    "send-phone-message": (),
+}  # fmt: skip
+
+LARGEST_METADATA = 32_768
+
+
+class BadCommand(ValueError):
+    """A method of `api` was called with what it does not take."""
+
+
+def checked(trigger: str, answered: Any) -> list[tuple[str, list[Any]]]:
+    """The commands of an answer. Raises BadCommand."""
+    allowed = METHODS[trigger]
+    try:
+        commands = msgspec.convert(answered, list[tuple[str, list[Any]]])
+    except msgspec.ValidationError:
+        raise BadCommand("The answer has the wrong form") from None
+    for name, given in commands:
+        if name not in allowed:
+            raise BadCommand(f"There is no method {name[:80]}")
+        _CHECKS.get(name.partition(".")[2], _anything)(name, given)
+    return commands
+
+
+def _anything(name: str, given: Sequence[Any]) -> None:
+    """Nothing to check."""
+
+
+def _key_and_value(name: str, given: Sequence[Any]) -> None:
+    if not given or not isinstance(given[0], str) or not given[0]:
+        raise BadCommand(f"{name} takes a name and a value")
+    if len(msgspec.json.encode(given)) > LARGEST_METADATA:
+        raise BadCommand(f"{name} takes at most {LARGEST_METADATA} bytes")
+
+
+def _scope(name: str, given: Sequence[Any]) -> None:
+    if not given or not isinstance(given[0], str) or not given[0] or any(c.isspace() for c in given[0]):
+        raise BadCommand(f"{name} takes one scope")
+
+
+def _scopes(name: str, given: Sequence[Any]) -> None:
+    if not given or not isinstance(given[0], list):
+        raise BadCommand(f"{name} takes a list of scopes")
+    for scope in given[0]:
+        _scope(name, [scope])
+
+
+def _url(name: str, given: Sequence[Any]) -> None:
+    target = given[0] if given else None
+    try:
+        parts = urlsplit(target) if isinstance(target, str) else None
+    except ValueError:
+        parts = None
+    if parts is None or parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise BadCommand(f"{name} takes an absolute URL")
+    query = given[1].get("query", {}) if len(given) > 1 and isinstance(given[1], dict) else {}
+    if not isinstance(query, dict) or not all(isinstance(value, str | int | float) for value in query.values()):
+        raise BadCommand(f"{name} takes a query of strings")
+
+
+def _text(name: str, given: Sequence[Any]) -> None:
+    if any(not isinstance(each, str | None) for each in given):
+        raise BadCommand(f"{name} takes texts")
+
+
+_CHECKS = {
+    "setCustomClaim": _key_and_value, "setAppMetadata": _key_and_value, "setUserMetadata": _key_and_value,
+    "setMetadata": _key_and_value, "addScope": _scope, "removeScope": _scope, "addTargetScope": _scope,
+    "removeTargetScope": _scope, "setTargetScopes": _scopes, "sendUserTo": _url, "deny": _text, "error": _text,
+    "recordMethod": _url, "setPrimaryUser": _text,
+}  # fmt: skip

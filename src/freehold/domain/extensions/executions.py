@@ -1,0 +1,162 @@
+"""What custom code did: one record for each run of a trigger, with what went in, what came out, and what it printed.
+
+`GET /actions/executions/{id}` shows Auth0's part of it. Values of secrets are masked before anything is kept, and a
+record goes after ten days, as at Auth0.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from freehold.domain.extensions.sandbox import Outcome
+from freehold.kernel.clock import iso
+from freehold.kernel.declare import Expiry, Operation, Stored, TenantScope
+from freehold.kernel.declare.call import Call
+from freehold.kernel.errors import NotFound
+from freehold.kernel.store import Writer
+from freehold.kernel.store.schema import Column, Table
+
+KEPT_S = 10 * 24 * 3600
+LONGEST_TEXT = 256
+"""Characters of output that are kept of each piece of code (Auth0 docs, "Actions Limitations")."""
+LONGEST_RECORD = 65_536
+MASK = "[secret]"
+SHORTEST_MASKED = 4
+
+EXECUTIONS = Stored(
+    table=Table(
+        "executions",
+        (
+            Column("tenant_id", "text"),
+            Column("id", "text"),
+            Column("trigger_id", "text"),
+            Column("status", "text"),
+            Column("results", "text"),
+            Column("created_at_ms", "bigint"),
+            Column("updated_at_ms", "bigint"),
+            Column("expires_at_ms", "bigint"),
+        ),
+        key=("tenant_id", "id"),
+    ),
+    json_columns=frozenset({"results"}),
+    expiry=(Expiry("expires_at_ms"),),
+)
+
+_INSERT = """
+insert into executions (tenant_id, id, trigger_id, status, results, created_at_ms, updated_at_ms, expires_at_ms)
+values (:tenant_id, :id, :trigger_id, :status, :results, :created_at_ms, :updated_at_ms, :expires_at_ms)
+"""
+
+
+@dataclass(slots=True)
+class Execution:
+    """One run of a trigger, which is finished or waits for a redirect to come back."""
+
+    trigger_id: str
+    started_ms: int
+    id: str = field(default_factory=lambda: str(uuid4()))
+    status: str = "final"
+    results: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(
+        self, name: str, outcome: Outcome, *, given: Any, started_ms: int, ended_ms: int, secrets: Iterable[str] = ()
+    ) -> None:
+        """Note how one piece of code ran."""
+        hide = Mask(secrets)
+        result: dict[str, Any] = {
+            "action_name": name,
+            "started_at": iso(started_ms),
+            "ended_at": iso(ended_ms),
+            "duration_ms": round(outcome.duration_ms, 3),
+            "given": hide.in_json(given),
+            "logs": [{"level": line.level, "text": hide.in_text(line.text)} for line in _kept(outcome)],
+        }
+        if outcome.error is None:
+            result["answered"] = hide.in_json(outcome.value)
+        else:
+            message = hide.in_text(f"{outcome.error.type}: {outcome.error.message}")
+            result["error"] = {"id": outcome.error.kind, "msg": message, "url": ""}
+            self.status = "partial"
+        self.results.append(result)
+
+
+class Mask:
+    """Hides values of secrets in what is kept; short ones would hide half of the text, and are left."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self._values = sorted((value for value in values if len(value) >= SHORTEST_MASKED), key=len, reverse=True)
+
+    def in_text(self, text: str) -> str:
+        """The text with every value replaced."""
+        for value in self._values:
+            text = text.replace(value, MASK)
+        return text
+
+    def in_json(self, content: Any) -> Any:
+        """The same inside of JSON; what is too large to keep is left out."""
+        if self._values:
+            content = self._walk(content)
+        return content if len(msgspec.json.encode(content)) <= LONGEST_RECORD else None
+
+    def _walk(self, content: Any) -> Any:
+        if isinstance(content, str):
+            return self.in_text(content)
+        if isinstance(content, dict):
+            return {name: self._walk(value) for name, value in content.items()}
+        if isinstance(content, list | tuple):
+            return [self._walk(value) for value in content]
+        return content
+
+
+async def keep(tx: Writer, tenant: TenantScope, execution: Execution) -> None:
+    """Store a record."""
+    now = tenant.clock.now_ms()
+    await tx.run(
+        _INSERT, tenant_id=tenant.id, id=execution.id, trigger_id=execution.trigger_id, status=execution.status,
+        results=msgspec.json.encode(execution.results).decode(), created_at_ms=execution.started_ms, updated_at_ms=now,
+        expires_at_ms=now + KEPT_S * 1000,
+    )  # fmt: skip
+
+
+async def get_execution(call: Call) -> dict[str, Any]:
+    """GET actions/executions/{id}: Auth0's part of a record."""
+    row = await call.store.one(
+        """select trigger_id, status, results, created_at_ms, updated_at_ms from executions
+        where tenant_id = :tenant_id and id = :id""",
+        tenant_id=call.tenant.id, id=call.params["id"],
+    )  # fmt: skip
+    if row is None:
+        raise NotFound("That execution does not exist.", code="")
+    trigger_id, status, results, created_at_ms, updated_at_ms = row
+    shown = ("action_name", "error", "started_at", "ended_at")
+    return {
+        "id": call.params["id"], "trigger_id": trigger_id, "status": status,
+        "results": [{name: each[name] for name in shown if name in each} for each in msgspec.json.decode(results)],
+        "created_at": iso(created_at_ms), "updated_at": iso(updated_at_ms),
+    }  # fmt: skip
+
+
+def summary(execution: Execution) -> Mapping[str, Any]:
+    """What an entry of the tenant log says of it."""
+    return {"executions": [execution.id]}
+
+
+def _kept(outcome: Outcome) -> list[Any]:
+    kept, size = [], 0
+    for line in outcome.logs:
+        size += len(line.text)
+        if size > LONGEST_TEXT:
+            break
+        kept.append(line)
+    return kept
+
+
+OPERATIONS = (
+    Operation(
+        method="GET", path="actions/executions/{id}", scopes=("read:actions",), handler=get_execution,
+        name="actions.executions.get",
+    ),
+)  # fmt: skip

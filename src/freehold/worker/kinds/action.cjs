@@ -1,0 +1,120 @@
+'use strict';
+// Actions: `exports.onExecute... = async (event, api)`. The methods of `api` note what the action wants; the answer is
+// the list of these commands, which the server checks and carries out, whatever they say. The secrets of a call are
+// `event.secrets`. What can be answered here (tokens of a redirect, the cache) is.
+
+const { createHmac, timingSafeEqual } = require('node:crypto');
+const { load } = require('./module.cjs');
+
+const CACHE = { entries: 20, key: 64, value: 4096, total: 8192, standard: 15 * 60 * 1000, longest: 24 * 60 * 60 * 1000 };
+const caches = new Map();
+const MOST_COMMANDS = 1000;
+
+async function invoke(found, [event, around], tools) {
+  const { parse, stringify } = tools.context.helpers;
+  Object.defineProperty(event, 'secrets', { value: parse(stringify(tools.secrets)), enumerable: true });
+  const commands = [];
+  const note = (name) => (...given) => {
+    if (commands.length === MOST_COMMANDS) throw new Error(`An action may call the methods of api ${MOST_COMMANDS} times`);
+    // Kept as it is now: what the action changes afterwards does not count.
+    commands.push([name, parse(stringify(given))]);
+    return api;
+  };
+  const api = apiOf(around, event, note, tools.ask);
+  await Reflect.apply(found, undefined, [event, api]);
+  return commands;
+}
+
+function apiOf(around, event, note, ask) {
+  const api = { cache: cacheOf(around.trigger) };
+  for (const path of around.methods) {
+    const [group, name] = path.split('.');
+    api[group] = api[group] || {};
+    api[group][name] = note(path);
+  }
+  if (api.redirect) {
+    api.redirect.canRedirect = () => around.can_redirect === true;
+    api.redirect.encodeToken = (options) => encodeToken(options, event, around);
+    api.redirect.validateToken = (options) => validateToken(options, event, around);
+  }
+  if (around.rules) api.rules = { wasExecuted: (id) => around.rules.includes(id) };
+  for (const name of around.asks || []) {
+    const [group, method] = name.split('.');
+    api[group] = api[group] || {};
+    api[group][method] = (...given) => ask(name, given);
+  }
+  return api;
+}
+
+const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+const sign = (text, secret) => createHmac('sha256', secret).update(text).digest();
+
+function encodeToken({ secret, payload = {}, expiresInSeconds = 900 } = {}, event, around) {
+  if (typeof secret !== 'string' || !secret) throw new Error('A token needs a secret');
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { ...payload, iat: now, exp: now + expiresInSeconds, iss: around.domain, sub: event.user && event.user.user_id, ip: event.request.ip };
+  const text = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
+  return `${text}.${sign(text, secret).toString('base64url')}`;
+}
+
+function validateToken({ secret, tokenParameterName = 'session_token' } = {}, event, around) {
+  if (typeof secret !== 'string' || !secret) throw new Error('A token needs a secret');
+  const { query = {}, body = {} } = event.request;
+  const token = query[tokenParameterName] || body[tokenParameterName];
+  if (typeof token !== 'string') throw new Error('There is no session token in the request');
+  const [head, content, signature, ...rest] = token.split('.');
+  const wrong = new Error('The session token is invalid');
+  if (!signature || rest.length) throw wrong;
+  let header, claims;
+  try {
+    header = JSON.parse(Buffer.from(head, 'base64url'));
+    claims = JSON.parse(Buffer.from(content, 'base64url'));
+  } catch {
+    throw wrong;
+  }
+  const given = Buffer.from(signature, 'base64url');
+  const right = sign(`${head}.${content}`, secret);
+  if (header.alg !== 'HS256' || given.length !== right.length || !timingSafeEqual(given, right)) throw wrong;
+  if (typeof claims.exp !== 'number' || claims.exp * 1000 <= Date.now()) throw new Error('The session token has expired');
+  if (claims.sub !== undefined && event.user && claims.sub !== event.user.user_id) throw wrong;
+  if (claims.state !== undefined && claims.state !== around.state) throw wrong;
+  return claims;
+}
+
+function cacheOf(trigger) {
+  if (!caches.has(trigger)) caches.set(trigger, new Map());
+  const kept = caches.get(trigger);
+  const size = (text) => Buffer.byteLength(text);
+  const failed = (code) => ({ type: 'error', code });
+  const fresh = (key) => {
+    const found = kept.get(key);
+    if (found && found.expires_at <= Date.now()) kept.delete(key);
+    return kept.get(key);
+  };
+  return {
+    get(key) {
+      const found = fresh(String(key));
+      return found && { ...found };
+    },
+    set(key, value, { ttl, expires_at } = {}) {
+      if (typeof key !== 'string' || typeof value !== 'string') return failed('INVALID_TYPE');
+      if (size(key) > CACHE.key || size(value) > CACHE.value) return failed('ITEM_TOO_LARGE');
+      for (const each of [...kept.keys()]) fresh(each);
+      let total = size(key) + size(value);
+      for (const [other, record] of kept) if (other !== key) total += size(other) + size(record.value);
+      if (total > CACHE.total || (!kept.has(key) && kept.size >= CACHE.entries)) return failed('CACHE_FULL');
+      const now = Date.now();
+      const ends = [now + (ttl === undefined && expires_at === undefined ? CACHE.standard : CACHE.longest)];
+      if (typeof ttl === 'number') ends.push(now + ttl);
+      if (typeof expires_at === 'number') ends.push(expires_at);
+      const record = { value, expires_at: Math.min(...ends) };
+      kept.set(key, record);
+      return { type: 'success', record: { key, ...record } };
+    },
+    delete(key) {
+      return kept.delete(String(key)) ? { type: 'success' } : failed('NOT_FOUND');
+    },
+  };
+}
+
+module.exports = { load, invoke };
