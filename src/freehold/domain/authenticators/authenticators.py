@@ -205,8 +205,7 @@ async def add_totp(
     id_: str | None = None,
 ) -> Authenticator:
     """Store a confirmed authenticator app. `step` is the code that proved it, which is used up by that."""
-    taken = await vault.names_of(tx, tenant, MFA_SECRETS.name, user_id)
-    slot = next(s for s in _numbered("totp") if s not in taken)
+    slot = await _free_slot(tx, tenant, user_id, "totp")
     await vault.put(tx, tenant, MFA_SECRETS.name, user_id, _totp_content(secret), name=slot)
     made = await _insert(tx, tenant, user_id, slot, id_=id_, name=name, last_step=step, enrolled=True)
     await note_factors(tx, tenant, user_id)
@@ -224,8 +223,7 @@ async def add_other(
     preferred: str = "sms",
 ) -> Authenticator:
     """Store a number or an address for codes, which an administrator vouches for."""
-    taken = await vault.names_of(tx, tenant, MFA_SECRETS.name, user_id)
-    slot = next(s for s in _numbered(type_) if s not in taken)
+    slot = await _free_slot(tx, tenant, user_id, type_)
     content = {"value": value} if preferred == "sms" else {"value": value, "preferred": preferred}
     await vault.put(tx, tenant, MFA_SECRETS.name, user_id, msgspec.json.encode(content), name=slot)
     made = await _insert(tx, tenant, user_id, slot, name=name, enrolled=True)
@@ -237,7 +235,7 @@ async def replace_recovery(tx: Transaction, tenant: TenantScope, user_id: str, s
     """Make this hash the user's one recovery code; what an import brought is gone with it."""
     known = await factors_of(tx, tenant, user_id)
     older = [one.last_step or 0 for one in known.recovery]
-    await _drop(tx, tenant, user_id, [one.slot for one in known.recovery])
+    await _drop(tx, tenant, user_id, [RECOVERY_SLOT, *(one.slot for one in known.recovery)])
     await vault.put(tx, tenant, MFA_SECRETS.name, user_id, stored.encode(), name=RECOVERY_SLOT)
     return await _insert(tx, tenant, user_id, RECOVERY_SLOT, last_step=max(older, default=0) + 1, enrolled=True)
 
@@ -385,6 +383,13 @@ async def _drop(tx: Transaction, tenant: TenantScope, user_id: str, slots: Itera
     for slot in slots:
         await vault.drop(tx, tenant, MFA_SECRETS.name, user_id, name=slot)
         await tx.run(_DELETE, tenant_id=tenant.id, user_id=user_id, slot=slot)
+
+
+async def _free_slot(tx: Transaction, tenant: TenantScope, user_id: str, name: str) -> str:
+    """A place where neither a secret lies nor a row stands: a tenant may have been restored without its vault."""
+    taken = set(await vault.names_of(tx, tenant, MFA_SECRETS.name, user_id))
+    taken.update(row[0] for row in await tx.all(_SELECT, tenant_id=tenant.id, user_id=user_id))
+    return next(slot for slot in _numbered(name) if slot not in taken)
 
 
 def _numbered(name: str) -> Iterable[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from freehold.domain.authenticators.tables import AUTHENTICATORS, REMEMBERED_BROWSERS
 from freehold.domain.jobs.child import Errand, on_errand
 from freehold.domain.jobs.jobs import ERRORS, UPLOAD, ApiJob, load_job, read_file
 from freehold.domain.users import PASSWORD_HASHES, Database
@@ -275,6 +276,12 @@ def _upsert_hash(writer: BulkWriter, tenant: TenantScope, user_id: str, stored: 
 
 def _replace_factors(writer: BulkWriter, tenant: TenantScope, user_id: str, row: ImportRow) -> None:
     writer.run(_DROP_SEALED, tenant_id=tenant.id, kind=MFA_SECRETS.name, owner=user_id)
+    for table in (AUTHENTICATORS.table.name, REMEMBERED_BROWSERS.table.name):  # what is known of those that go
+        writer.run(
+            f"delete from {table} where tenant_id = :tenant_id and user_id = :user_id",  # noqa: S608 - our tables
+            tenant_id=tenant.id,
+            user_id=user_id,
+        )
     for name, content in factors_of(row):
         _seal(writer, tenant, MFA_SECRETS.name, user_id, name=name, content=content)
 
