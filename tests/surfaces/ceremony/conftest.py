@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from freehold.surfaces.ceremony.build.builder import Built, Order, build, key_context
-from freehold.surfaces.ceremony.build.builder import Recipient as OrderedRecipient
 
 from freehold.kernel.crypto.chunks import HEADER_BYTES, ChunkOpener
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Store
 from freehold.registry import REGISTRY
+from freehold.surfaces.ceremony.build.builder import Built, Order, build, key_context
+from freehold.surfaces.ceremony.build.builder import Recipient as OrderedRecipient
 from tests.support.full_tenant import make_full_tenant
 from tests.surfaces.ceremony.keys import Recipient, new_recipient
 

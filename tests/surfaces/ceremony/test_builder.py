@@ -10,10 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from freehold.surfaces.ceremony.build import builder
-from freehold.surfaces.ceremony.build.builder import Built
-from freehold.surfaces.ceremony.build.builder import Recipient as OrderedRecipient
-from freehold.surfaces.ceremony.build.sealing import BuildFailed, sealing
 
 from freehold.kernel import vault
 from freehold.kernel.clock import FakeClock
@@ -22,6 +18,10 @@ from freehold.kernel.crypto.sealing import MasterKey
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Store, migrate, open_store
 from freehold.registry import REGISTRY
+from freehold.surfaces.ceremony.build import builder
+from freehold.surfaces.ceremony.build.builder import Built
+from freehold.surfaces.ceremony.build.builder import Recipient as OrderedRecipient
+from freehold.surfaces.ceremony.build.sealing import BuildFailed, sealing
 from freehold.surfaces.transfer.archive import TenantFacts, verify
 from freehold.surfaces.transfer.exporting import export_tenant
 from freehold.surfaces.transfer.restoring import restore_tenant

@@ -6,12 +6,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from freehold.surfaces.ceremony.build.packets import BadMessage, Message, MessageReader, check_recipients
 from pysequoia import CipherSuite, Profile, Tsk
 from pysequoia import encrypt as sequoia_encrypt
 from pysequoia.packet import PacketPile, Tag
 
 from freehold.kernel.crypto.openpgp import UnusableCertificate, encrypting_to_pipe
+from freehold.surfaces.ceremony.build.packets import BadMessage, Message, MessageReader, check_recipients
 
 PLAIN = b"user_id,passwordHash\n" * 20_000
 

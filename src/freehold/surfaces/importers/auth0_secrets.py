@@ -31,6 +31,8 @@ class _HashLine(msgspec.Struct):
     username: str | None = None
     identifiers: list[_Identifier] = []
     passwordHash: str | dict[str, Any] | None = None  # noqa: N815 - the name in the export
+    custom_password_hash: dict[str, Any] | None = None
+    """What Freehold's own sealed exports have where the hash is no bcrypt."""
     connection: str | None = None
 
     @property
@@ -77,11 +79,12 @@ def load_hashes(scratch: sqlite3.Connection, path: Path, report: Report) -> None
             detail = "it names no user: neither _id nor alt_id"
             report.find("hash_refused", f"{path.name} line {number}", line.who, detail)
             continue
-        if line.passwordHash is None:
+        given = line.passwordHash or line.custom_password_hash
+        if given is None:
             report.find("hash_refused", f"{path.name} line {number}", user_id, "it has no passwordHash")
             continue
         try:
-            stored = _stored(line.passwordHash)
+            stored = _stored(given)
         except BadHash as error:
             report.find("hash_refused", f"{path.name} line {number}", user_id, error.message)
             continue

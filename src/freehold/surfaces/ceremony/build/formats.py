@@ -32,7 +32,7 @@ class _Date(msgspec.Struct, frozen=True):
 class _Identifier(msgspec.Struct, frozen=True):
     type: str
     value: str
-    verified: bool | UnsetType = UNSET
+    verified: bool
 
 
 class HashLine(msgspec.Struct, kw_only=True):
@@ -190,9 +190,9 @@ def _identifiers(person: Person) -> Iterator[_Identifier]:
     if person.email is not None:
         yield _Identifier("email", person.email, person.email_verified)
     if person.username is not None:
-        yield _Identifier("username", person.username)
+        yield _Identifier("username", person.username, False)
     if person.phone_number is not None:
-        yield _Identifier("phone_number", person.phone_number, person.phone_verified)
+        yield _Identifier("phone", person.phone_number, person.phone_verified)
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
