@@ -15,6 +15,7 @@ from freehold.domain.administrators.records import note, signing_in_as
 from freehold.domain.messaging import outbox
 from freehold.domain.messaging.templates import default_template, render
 from freehold.domain.protection import take_place
+from freehold.domain.protection.brute_force import network_of
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users.identifiers import canonical_email
 from freehold.kernel.declare import TenantScope, documents
@@ -23,6 +24,7 @@ from freehold.kernel.store import Transaction
 
 TOPIC_FORGOTTEN = "administrators.forgotten_password"
 MOST_MAILS = 5
+MOST_ASKED = 30
 MAILS_WITHIN = timedelta(hours=1)
 
 
@@ -59,7 +61,10 @@ async def send(
 
 
 async def ask_for_password(tx: Transaction, tenant: TenantScope, *, email: str, ip: str, user_agent: str) -> None:
-    """Note that somebody wants a new password for this address."""
+    """Note that somebody wants a new password for this address; nothing is noted when a network asks all the time."""
+    network = network_of(ip)
+    if not await take_place(tx, tenant, "admin reset asked", network, limit=MOST_ASKED, lasts=MAILS_WITHIN):
+        return
     asked = Forgotten(email=email[:320], ip=ip, user_agent=user_agent[:400])
     await tx.enqueue(TOPIC_FORGOTTEN, tenant.id, msgspec.json.encode(asked))
 
