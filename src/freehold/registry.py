@@ -22,6 +22,7 @@ from freehold.domain import (
     tickets,
     users,
 )
+from freehold.domain.ceremonies import evidence
 from freehold.kernel import vault
 from freehold.kernel.declare.registry import Registry
 from freehold.protocols.oauth import tables as oauth
@@ -43,6 +44,7 @@ PACKAGES = (
     protection.PACKAGE,
     administrators.PACKAGE,
     ceremonies.PACKAGE,
+    evidence.PACKAGE,
     messaging.PACKAGE,
     jobs.PACKAGE,
     oauth.PACKAGE,

@@ -5,13 +5,18 @@ that no ordinary way out may show contain SEALED, secret members contain SECRET.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from freehold.domain import audit
 from freehold.domain.access import CLIENT_GRANTS, CONSENTS, RESOURCE_SERVERS, ROLE_USERS, ROLES
 from freehold.domain.administrators import add_administrator, owner_of
 from freehold.domain.applications import CLIENT_CREDENTIALS, CLIENTS
+from freehold.domain.audit import OPERATOR
 from freehold.domain.authenticators import GUARDIAN, Guardian, enrol, remember_browser
+from freehold.domain.ceremonies.evidence.executives import Material, enrol_anchor, enrol_executive, put_passkeys
+from freehold.domain.ceremonies.evidence.material import Certificate
+from freehold.domain.ceremonies.evidence.signatories import ExecutivePasskey
 from freehold.domain.ceremonies.pieces import add_piece
 from freehold.domain.ceremonies.policy import STRICT
 from freehold.domain.ceremonies.records import insert_draft, new_ceremony_id
@@ -90,6 +95,7 @@ async def make_full_tenant(store: Store, registry: Registry, master_key: MasterK
     await _applications(store, tenant, user_id)
     await _connections(store, tenant)
     await _administrators(store, tenant)
+    await _signatories(store, tenant)
     await _extensions(store, tenant)
     await _vault(store, tenant, user_id)
     await _ceremony(store, tenant)
@@ -281,6 +287,22 @@ async def _administrators(store: Store, tenant: TenantScope) -> None:
             tenant_id=tenant.id,
             id=person.id,
         )
+
+
+async def _signatories(store: Store, tenant: TenantScope) -> None:
+    """Somebody who may sign forms, by a certificate and a passkey, and an authority."""
+    certificate = Certificate(
+        fingerprint="ab" * 32, certificate="PEM", subject="CN=Grace", issuer="CN=CA", emails=(),
+        expires_at=datetime(2030, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    async with store.transaction() as tx:
+        grace = await enrol_executive(
+            tx, tenant, name="Grace Hopper", title="CISO", email="Grace@example.com",
+            material=Material(certificates=(certificate,)), actor=OPERATOR,
+        )  # fmt: skip
+        passkey = ExecutivePasskey(credential_id="AAAA", public_key="pQ")
+        await put_passkeys(tx, tenant, grace.id, [passkey], actor=OPERATOR)
+        await enrol_anchor(tx, tenant, name="CA", certificate=certificate, crls=["CRL"], actor=OPERATOR)
 
 
 async def _vault(store: Store, tenant: TenantScope, user_id: str) -> None:

@@ -10,10 +10,11 @@ Assurance = Literal["high", "substantial", "low"]
 
 
 class ExecutivePasskey(msgspec.Struct, frozen=True, kw_only=True):
-    """A passkey's public half; both values are base64url without padding."""
+    """A passkey's public half, and what its maker said of it, if anything; base64url without padding."""
 
     credential_id: str
     public_key: str
+    attestation: str = ""
 
 
 class Executive(msgspec.Struct, frozen=True, kw_only=True):
