@@ -1,6 +1,7 @@
 """Users: profiles, identities, passwords, and what protocols do with them."""
 
 from freehold.domain.connections.connections import TOPIC_DELETED
+from freehold.domain.users import blocks
 from freehold.domain.users.accounts import PreparedPassword, create_user, delete_user, prepare_password, set_password
 from freehold.domain.users.credentials import Verification
 from freehold.domain.users.databases import Database, database_of, find_database, find_database_by_id, get_database
@@ -25,7 +26,7 @@ from freehold.kernel.declare import Package
 PACKAGE = Package(
     name="users",
     declarations=(USERS, LINKED_IDENTITIES, PASSWORD_HASHES, MFA_SECRETS),
-    operations=OPERATIONS,
+    operations=(*OPERATIONS, *blocks.OPERATIONS),
     jobs={TOPIC_DELETED: remove_users},
 )
 
