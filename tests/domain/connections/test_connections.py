@@ -13,6 +13,7 @@ from freehold.kernel.declare import documents, relations
 from freehold.kernel.declare.validation import InvalidBody
 from freehold.kernel.errors import Conflict, NotFound
 from tests.support.configuration import Configured
+from tests.support.people import TenantUnderTest
 
 
 async def clients_of(configured: Configured, connection: str) -> list[str]:
@@ -251,3 +252,15 @@ async def test_odd_federation_metadata_is_kept_and_not_believed(configured: Conf
 def test_the_body_of_a_switch_is_strict() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"client_id": "x", "status": True, "more": 1}, ClientSwitch)
+
+
+async def test_only_a_connection_with_an_agent_elsewhere_can_be_away(people: TenantUnderTest) -> None:
+    made = await people.api("POST", "connections", {"name": "company", "strategy": "ad"})
+    database = await people.database()
+
+    away = await people.api("GET", f"connections/{made.json()['id']}/status")
+
+    assert (away.status, away.json()["message"]) == (404, "not connected to any node")
+    assert (await people.api("GET", f"connections/{database.id}/status")).status == 200
+    unknown = await people.api("GET", "connections/con_0000000000000000/status")
+    assert (unknown.status, unknown.json()["errorCode"]) == (404, "inexistent_connection")

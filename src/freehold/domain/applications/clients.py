@@ -8,6 +8,7 @@ from msgspec import UNSET
 from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS
 from freehold.domain.applications import credentials, defaults
 from freehold.domain.applications.documents import Client
+from freehold.domain.applications.search import by_client_grant
 from freehold.kernel.crypto.ids import new_client_id, new_client_secret
 from freehold.kernel.declare import (
     Change,
@@ -212,6 +213,7 @@ CLIENTS = Collection(
         "is_first_party": Filter("is_first_party", "boolean"),
         "app_type": Filter("app_type", "list"),
         "external_client_id": Filter("external_client_id"),
+        "q": Filter("", where=by_client_grant),
     },
     always=frozenset({"tenant"}),
     not_found=Text("The client does not exist", "inexistent_client"),

@@ -27,7 +27,7 @@ from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.compile import project
 from freehold.kernel.declare.formats import check_format, is_host_name
 from freehold.kernel.declare.validation import InvalidBody
-from freehold.kernel.errors import Conflict
+from freehold.kernel.errors import Conflict, NotFound
 from freehold.kernel.http.response import Response, json
 
 CLIENTS_AT_ONCE = 50
@@ -113,6 +113,17 @@ async def delete_connection(call: Call) -> Response | None:
     if not await documents.delete(call.tx, call.tenant, CONNECTIONS, call.params["id"], actor=call.actor):
         return None
     return json({"deleted_at": iso(call.tenant.clock.now())}, 202)
+
+
+async def status(call: Call) -> Response:
+    """GET connections/{id}/status: an agent in a company's network answers for an AD/LDAP connection, and none is here.
+
+    Every other connection has nothing that could be away. Raises NotFound.
+    """
+    connection = await documents.get(call.store, call.tenant, CONNECTIONS, call.params["id"])
+    if connection.strategy == "ad":
+        raise NotFound("not connected to any node")
+    return Response(200)
 
 
 async def switch_clients(call: Call) -> None:
@@ -239,6 +250,10 @@ CONNECTIONS = Collection(
 )
 
 OPERATIONS = (
+    Operation(
+        method="GET", path="connections/{id}/status", scopes=("read:connections",), handler=status,
+        name="connections.status",
+    ),
     Operation(
         method="PATCH", path="connections/{id}/clients", scopes=("update:connections",), handler=switch_clients,
         status=204, body=ClientSwitches, name="connections.clients.update",

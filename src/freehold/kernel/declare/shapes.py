@@ -66,6 +66,8 @@ class Filter:
     field: str
     type: Literal["string", "boolean", "list", "contains"] = "string"
     """`list`: any of several, separated by commas; `contains`: somewhere in the value, whatever the case."""
+    where: Callable[[Any, str], tuple[str, dict[str, Any]]] | None = None
+    """Makes a condition of the call and the value: SQL and its parameters, in place of a comparison with the field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -173,6 +173,11 @@ def _conditions(call: ManagementCall, declaration: Collection[Any]) -> tuple[str
         raw = call.request.query.all(name)
         if not raw:
             continue
+        if narrow.where is not None:
+            condition, more = narrow.where(call, call.query(name) or "")
+            conditions.append(f"({condition})")
+            params |= more
+            continue
         values = [_filter_value(name, narrow, value) for text in raw for value in _split(narrow, text)]
         if not values:
             continue
