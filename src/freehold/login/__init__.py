@@ -11,7 +11,7 @@ from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response
 from freehold.kernel.http.router import Router
 from freehold.login import assets, flow, landing, outbox, second_factor
-from freehold.login.answers import form_post, render_page_error, web_message
+from freehold.login.answers import form_post, render_page_error, web_message, with_error_page
 from freehold.login.cookies import forget_session, is_bound_to, session_cookie
 from freehold.login.devices import device_of
 from freehold.login.flow import End, ask_consent, ask_second_factor, begin, start
@@ -51,8 +51,9 @@ def add_routes(router: Router) -> None:
         (second_factor.RECOVERY_ENROLMENT, "mfa_recovery_code_enrollment", mfa_recovery_code_enrollment),
         (mfa_ticket.PATH, "mfa_ticket", mfa_ticket),
     ):
-        router.add("GET", path, step.show_page, name=f"login.{name}.page", family="page")
-        router.add("POST", path, step.submit, name=f"login.{name}.submit", family="page")
+        show_page, submit = (with_error_page(handler, flow.SignInOver) for handler in (step.show_page, step.submit))
+        router.add("GET", path, show_page, name=f"login.{name}.page", family="page")
+        router.add("POST", path, submit, name=f"login.{name}.submit", family="page")
     router.add("GET", f"{assets.PREFIX}{{name}}", asset, name="login.asset", family="page", tenant=False)
     router.add("GET", "/", landing.show_page, name="login.landing", family="page")
     router.add("GET", "/login", landing.begin_elsewhere, name="login.elsewhere", family="page")
@@ -95,4 +96,5 @@ __all__ = [
     "stayed",
     "web_message",
     "web_origin",
+    "with_error_page",
 ]

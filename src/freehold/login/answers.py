@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.kernel.crypto.ids import new_token
@@ -9,10 +10,13 @@ from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import FreeholdError, TooManyRequests
 from freehold.kernel.http.refusals import MethodNotAllowed
 from freehold.kernel.http.request import Request
-from freehold.kernel.http.response import Response
+from freehold.kernel.http.response import Response, redirect
+from freehold.kernel.http.router import Handler
 from freehold.kernel.locale import choose_language
 from freehold.login import pages, views
 from freehold.login.texts import LANGUAGES
+
+LONGEST_CLIENT_ID = 64
 
 
 async def show(
@@ -74,6 +78,42 @@ def render_page_error(error: FreeholdError, request: Request) -> Response:
             error=error.code, description=error.message, tracking=request.request_id, status=error.status
         )
     return show_plainly(request, view)
+
+
+def with_error_page(handler: Handler, *refusals: type[FreeholdError]) -> Handler:
+    """A handler whose refusals are shown by the tenant's own error page, where the settings name one."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except refusals as error:
+            url = await _error_page_of(request)
+            if not url:
+                raise
+            return redirect(_told(url, error, request))
+
+    return handle
+
+
+async def _error_page_of(request: Request) -> str:
+    settings = await documents.cached_singleton(request.services.store, request.tenant, SETTINGS)
+    url = _text(settings.error_page.url) if settings.error_page else ""
+    return url if pages.web_origin(url) is not None else ""
+
+
+def _told(url: str, error: FreeholdError, request: Request) -> str:
+    """The address of the error page with what it can tell the visitor; it proves nothing to whoever reads it."""
+    client_ids = request.query.all("client_id")
+    members = {
+        "client_id": client_ids[0][:LONGEST_CLIENT_ID] if client_ids else None,
+        "lang": _language(request, LANGUAGES, None),
+        "error": error.code,
+        "error_description": error.message,
+        "tracking": request.request_id,
+    }
+    address, hash_sign, fragment = url.partition("#")
+    query = urlencode({name: value for name, value in members.items() if value is not None})
+    return f"{address}{'&' if '?' in address else '?'}{query}{hash_sign}{fragment}"
 
 
 def form_post(request: Request, *, action: str, members: dict[str, str]) -> Response:
