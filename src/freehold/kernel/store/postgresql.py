@@ -246,15 +246,17 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        interruption: asyncio.CancelledError | None = None
         if error is None and self._failure is None:
             try:
                 await self._send()
-            except asyncio.CancelledError as cancelled:
-                interruption = cancelled
-                kind, error, trace = type(cancelled), cancelled, cancelled.__traceback__
-            except Exception:  # noqa: BLE001 - `_failure` keeps it, and it is raised below
-                assert self._failure is not None
+            except BaseException as failure:
+                await self._leave(type(failure), failure, failure.__traceback__)
+                raise
+        await self._leave(kind, error, trace)
+
+    async def _leave(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._store._inside.discard(self._task)
         out_of_time = await stop_limit(self._limit, kind, error, trace)
         # In a task of its own, so that a cancelled caller neither stops a commit half way nor leaks the connection.
@@ -264,8 +266,6 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
             await asyncio.shield(asyncio.ensure_future(self._roll_back()))
             if out_of_time:
                 raise Unavailable("The transaction took too long") from error
-            if interruption is not None:
-                raise interruption
             if error is None and self._failure is not None:
                 raise self._failure
 
