@@ -128,6 +128,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["debug", "info", "warning", "error"], Meta(description="Lowest level that is logged.")
     ] = "info"
     access_log: Annotated[bool, Meta(description="Log a line for every request.")] = False
+    sandbox_require_level: Annotated[
+        Literal["basic", "standard", "strong"],
+        Meta(
+            description="How well tenants' custom code has to be contained; below it, none runs. `basic` is for "
+            "development on systems other than Linux."
+        ),
+    ] = "standard"
+    sandbox_allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="`host:port` of services with private addresses that custom code may reach, such as a "
+            "customer's database; with `tenant@` before it, for that tenant alone."
+        ),
+    ] = ()
+    sandbox_node: Annotated[
+        Path | None, Meta(description="Node.js that runs custom code, in place of the one that was installed along.")
+    ] = None
+    npm_registry: Annotated[
+        str, Meta(description="Address of the npm registry or mirror that packages of custom code come from.")
+    ] = ""
+    npm_folder: Annotated[
+        Path | None, Meta(description="Folder of `.tgz` files that npm packages come from, for use without a network.")
+    ] = None
     event_retention_days: Annotated[
         int,
         Meta(
@@ -501,6 +524,11 @@ class DataDir:
     def compiled(self) -> Path:
         """Code compiled on this machine, made anew when it is missing: the password accelerator."""
         return self.root / "compiled"
+
+    @property
+    def modules(self) -> Path:
+        """npm packages of custom code, installed anew from their lock files when they are missing."""
+        return self.root / "modules"
 
     @property
     def outbox(self) -> Path:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from tests.support.server import LiveServer
@@ -223,3 +224,53 @@ class TestActions:
         assert api.get("/actions/actions/x").json() == missing
         assert api.delete("/actions/actions/x").json() == missing
         assert api.post("/actions/actions/x/deploy").status_code == 404
+
+
+class TestTokensOfClients:
+    """Hooks and actions at `credentials-exchange`, through the token endpoint."""
+
+    def token(self, tenant: LiveServer, **members: Any) -> httpx.Response:
+        with tenant.client() as http:
+            known = tenant.facts["management"]
+            return http.post("/oauth/token", json={"grant_type": "client_credentials", **known, **members})
+
+    def deploy(self, api: httpx.Client, code: str) -> None:
+        trigger = "credentials-exchange"
+        made = make_action(api, name="exchange", code=code, supported_triggers=[{"id": trigger}], deploy=True)
+        wanted = {"bindings": [{"ref": {"type": "action_id", "value": made["id"]}}]}
+        assert api.patch(f"/actions/triggers/{trigger}/bindings", json=wanted).status_code == 200
+
+    def test_code_adds_claims_and_leaves_a_record(self, tenant: LiveServer, api: httpx.Client) -> None:
+        self.deploy(api, """exports.onExecuteCredentialsExchange = async (event, api) => {
+            if (event.request.body.client_secret) throw new Error('a secret was shown');
+            api.accessToken.setCustomClaim('https://acme.example/who', event.client.name);
+            api.accessToken.setCustomClaim('sub', 'somebody else');
+            api.accessToken.setCustomClaim('plain', 'not in a token of the Management API');
+        };""")  # fmt: skip
+
+        answer = self.token(tenant)
+
+        assert answer.status_code == 200, answer.text
+        claims = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
+        assert "https://acme.example/who" in claims
+        assert claims["sub"].endswith("@clients")
+        assert "plain" not in claims
+        entry = next(each for each in api.get("/logs?sort=date:-1").json() if each["type"] == "seccft")
+        ran = api.get(f"/actions/executions/{entry['details']['actions']['executions'][0]}").json()
+        assert (ran["trigger_id"], ran["status"]) == ("credentials-exchange", "final")
+        assert [result["action_name"] for result in ran["results"]] == ["exchange"]
+
+    @pytest.mark.parametrize(
+        ("code", "status", "error"),
+        [
+            ("api.access.deny('invalid_scope', 'Not this one.')", 400, "invalid_scope"),
+            ("throw new Error('secret detail')", 500, "server_error"),
+        ],
+    )
+    def test_code_refuses(self, tenant: LiveServer, api: httpx.Client, code: str, status: int, error: str) -> None:
+        self.deploy(api, f"exports.onExecuteCredentialsExchange = async (event, api) => {{ {code} }};")
+
+        answer = self.token(tenant)
+
+        assert (answer.status_code, answer.json()["error"]) == (status, error)
+        assert "secret detail" not in answer.text

@@ -1,6 +1,6 @@
 """Custom code that a tenant brings: rules, hooks and actions. It runs in `sandbox`, never in the server."""
 
-from freehold.domain.extensions import actions, building, executions, hooks, rules
+from freehold.domain.extensions import actions, building, executions, hooks, points, rules
 from freehold.domain.extensions.actions import ACTIONS
 from freehold.domain.extensions.bindings import ACTION_BINDINGS
 from freehold.domain.extensions.executions import EXECUTIONS
@@ -24,7 +24,7 @@ PACKAGE = Package(
         EXECUTIONS,
     ),
     operations=rules.OPERATIONS + hooks.OPERATIONS + actions.OPERATIONS + executions.OPERATIONS,
-    jobs={building.TOPIC: building.build},
+    jobs={building.TOPIC: building.build, points.TOPIC_TELL: points.run_told},
 )
 
 __all__ = [

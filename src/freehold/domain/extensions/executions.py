@@ -4,7 +4,7 @@
 record goes after ten days, as at Auth0.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -139,9 +139,15 @@ async def get_execution(call: Call) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def summary(execution: Execution) -> Mapping[str, Any]:
-    """What an entry of the tenant log says of it."""
-    return {"executions": [execution.id]}
+async def keep_all(tx: Writer, tenant: TenantScope, executions: Iterable[Execution]) -> None:
+    """Store several records."""
+    for execution in executions:
+        await keep(tx, tenant, execution)
+
+
+def summary(executions: Iterable[Execution]) -> dict[str, Any]:
+    """What an entry of the tenant log says of them, in `details`."""
+    return {"actions": {"executions": [execution.id for execution in executions]}}
 
 
 def _kept(outcome: Outcome) -> list[Any]:

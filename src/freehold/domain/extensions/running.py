@@ -39,8 +39,12 @@ async def run(
     deadline: Deadline,
     secret_values: Mapping[str, str] | None = None,
     answers: Mapping[str, Any] | None = None,
+    hidden: Sequence[str] = (),
 ) -> Outcome:
-    """Call a function of a script and add it to the execution. A sandbox that cannot run it is an outcome as well."""
+    """Call a function of a script and add it to the execution. A sandbox that cannot run it is an outcome as well.
+
+    `hidden` are further values that no record may hold, such as a password.
+    """
     sandbox: Sandbox = services.sandbox
     started_ms = tenant.clock.now_ms()
     try:
@@ -49,8 +53,8 @@ async def run(
         )
     except FreeholdError as error:
         outcome = Outcome(error=ScriptError("load", type(error).__name__, error.message))
-    hidden = (secret_values or {}).values()
-    execution.add(name, outcome, given=given, started_ms=started_ms, ended_ms=tenant.clock.now_ms(), secrets=hidden)
+    hide = [*(secret_values or {}).values(), *hidden]
+    execution.add(name, outcome, given=given, started_ms=started_ms, ended_ms=tenant.clock.now_ms(), secrets=hide)
     return outcome
 
 

@@ -54,6 +54,14 @@ class UnsupportedGrantType(OAuthError):
     code = "unsupported_grant_type"
 
 
+class CodeRefused(OAuthError):
+    """Custom code of the tenant refused, with a code of its own or one that says that it failed."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message, code=code)
+        self.status = {"invalid_scope": 400, "invalid_request": 400, "server_error": 500}.get(code, 403)
+
+
 class BadToken(OAuthError):
     """A bearer token that does not hold (RFC 6750 section 3.1)."""
 
