@@ -233,6 +233,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         Meta(ge=0, description="Hours for which somebody has to be an administrator before requesting an export."),
     ] = 168
+    ceremony_executive_min_age_h: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Hours for which an executive and their signing material have to be enrolled before it counts.",
+        ),
+    ] = 72
     ceremony_cool_down_h: Annotated[
         float,
         Meta(

@@ -24,6 +24,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     threshold: int = 1
     second_person_min_age_h: float = 72
     requester_min_age_h: float = 168
+    executive_min_age_h: float = 72
     cool_down_h: float = 24
     waiting_h: float = 72
     waiting_for: tuple[Reason, ...] = ("new_approver", "new_key", "sole_administrator")
@@ -76,6 +77,7 @@ _STRICTER = {
     "threshold": _greater,
     "second_person_min_age_h": _greater,
     "requester_min_age_h": _greater,
+    "executive_min_age_h": _greater,
     "cool_down_h": _greater,
     "waiting_h": _greater,
     "waiting_for": _union,
