@@ -94,7 +94,7 @@ def arrived(installation: Installation, app: Application, tmp_path_factory: pyte
         {"user_id": user_id, "tenant": "acme", "type": "otp", "otp_secret": SECRET},
         {"user_id": user_id, "tenant": "acme", "type": "recovery-code", "recovery_code": hash_password(RECOVERY_CODE)},
     ]
-    paths: dict[str, tuple[Path, ...]] = {}
+    paths: dict[str, Any] = {}
     for name, lines in (
         ("users", [{**profile, "created_at": "2025-01-01T00:00:00.000Z", "updated_at": "2025-01-01T00:00:00.000Z"}]),
         ("hashes", [{"_id": {"$oid": own}, "email": email, "passwordHash": hash_password(PASSWORD)}]),

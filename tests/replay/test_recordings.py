@@ -25,7 +25,7 @@ STATUS_PERCENT, ALL_PERCENT = 95, 90
 # The cassettes of the resources that are declared; each is named after a test of Auth0's Go library.
 RESOURCES = (
     "Client", "ResourceServer", "Role", "Tenant", "User(?!Attribute)", "Job", "LogManager", "Ticket",
-    "SigningKey", "Grant", "DeviceCredentials", "Session", "RefreshToken",
+    "SigningKey", "Grant", "Guardian", "DeviceCredentials", "Session", "RefreshToken",
 )  # fmt: skip
 SELECTION = (
     r"Client_(Create|Update|List|RotateSecret|CreateAllCredential/Should_create_PrivateJWT.*)$",
@@ -35,6 +35,8 @@ SELECTION = (
     r"RoleManager_(Permissions|Users|List)$",
     r"TenantManager$",
     r"UserManager_(Create|Update|Search|Link|Permissions|Roles|ListByEmail|GetUserLogs)$",
+    r"UserManager_(AuthenticationMethods|Enrollments|InvalidateRememberBrowser|RegenerateRecoveryCode)$",
+    r"Guardian/(Enrollment/(Get|Delete)|MultiFactor/(Policy|List|OTP_Enable|DUO/.*|SMS/Template|Phone/.*))$",
     r"(JobManager_VerifyEmail|LogManager_Search|TicketManager_ChangePassword|SigningKey|GrantManager_List)",
 )
 
