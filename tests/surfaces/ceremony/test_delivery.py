@@ -220,7 +220,12 @@ async def test_looking_uses_nothing_up(hall: Hall) -> None:
     value = await hall.ticket()
     looked = await hall.ask(value, method="HEAD")
     assert dict(looked.headers)["content-length"] == str(len(MESSAGE))
-    for header in ({"purpose": "prefetch"}, {"sec_purpose": "prefetch;prerender"}, {"x_moz": "prefetch"}):
+    ahead: tuple[dict[str, Any], ...] = (
+        {"purpose": "prefetch"},
+        {"sec_purpose": "prefetch;prerender"},
+        {"x_moz": "prefetch"},
+    )
+    for header in ahead:
         with pytest.raises(BadRequest):
             await hall.ask(value, **header)
     assert (await hall.now()).sent_bytes == 0

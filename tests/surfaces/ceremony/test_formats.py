@@ -18,6 +18,7 @@ from freehold.surfaces.ceremony.build.tar import ExportTar, Lines, numbered
 from freehold.surfaces.importers.auth0_secrets import load_factors, load_hashes
 from freehold.surfaces.importers.report import Report
 from freehold.surfaces.importers.scratch import open_scratch
+from freehold.surfaces.transfer.sealed import vault_line
 
 BCRYPT = "$2b$10$" + "a" * 53
 OID = "5dea9f9c82dd7c0e76e4ec93"
@@ -157,3 +158,37 @@ def test_a_large_file_goes_on_under_a_number(monkeypatch: pytest.MonkeyPatch) ->
     assert names == ["password-hashes.ndjson:2", "password-hashes.2.ndjson:2", "password-hashes.3.ndjson:2",
                      "password-hashes.4.ndjson:1"]  # fmt: skip
     assert lines.rows == 7
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"email": 'o"dd\\ö\u2028@example.com', "email_verified": True},
+        {"last_password_reset": "2024-01-02T03:04:05.006Z", "blocked": True, "user_metadata": {"email": "x"}},
+    ],
+)
+def test_the_quick_way_gives_the_same_text(members: dict[str, Any]) -> None:
+    document = {"email": "user@example.com", "email_verified": False, "created_at": "2019-12-06T18:36:12.412Z"}
+    document |= {"identities": [{"connection": MAIN}], **members}
+    text = msgspec.json.encode(document).decode()
+    quick = formats.PlainLines('te"nant').line(f"auth0|{OID}", BCRYPT.encode(), text)
+    long = hash_line(f"auth0|{OID}", BCRYPT, formats.read_person(text), connection=MAIN, tenant='te"nant')
+    assert quick == (MAIN, msgspec.json.encode(long) + b"\n", vault_line(f"auth0|{OID}", "", BCRYPT.encode()))
+
+
+@pytest.mark.parametrize(
+    ("owner", "stored", "members"),
+    [
+        ("auth0|euclid", BCRYPT, {}),
+        (f"auth0|{OID.upper()}", BCRYPT, {}),
+        (f"auth0|{OID}", "$pre$prefix=cGVwcGVy" + BCRYPT, {}),
+        (f"auth0|{OID}", BCRYPT, {"username": "euclid"}),
+        (f"auth0|{OID}", BCRYPT, {"phone_number": "+1555"}),
+        (f"auth0|{OID}", BCRYPT, {"identities": []}),
+    ],
+)
+def test_whoever_is_not_like_most_goes_the_long_way(owner: str, stored: str, members: dict[str, Any]) -> None:
+    document = {"email": "a@b.c", "created_at": "2019", "identities": [{"connection": MAIN}], **members}
+    assert formats.PlainLines("t").line(owner, stored.encode(), msgspec.json.encode(document).decode()) is None
+    assert formats.PlainLines("t").line(f"auth0|{OID}", BCRYPT.encode(), '{"identities":[]}') is None

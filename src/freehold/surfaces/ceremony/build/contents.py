@@ -24,6 +24,9 @@ from freehold.surfaces.transfer.sealed import vault_line
 ADMINISTRATORS = "admin|"
 """Owners of administrators' values begin with this; they are nobody's users."""
 
+_IN_USE = frozenset({"", "imported"})
+"""Names of the hash that counts; the others are earlier ones."""
+
 _COUNTS = "select kind, count(*), sum(length(sealed)) from vault where tenant_id = :tenant_id group by kind"
 _OF_USERS = """
 select v.owner, v.name, v.sealed, u.document from vault v
@@ -90,7 +93,7 @@ class Contents:
         vault_part = self._vault_part(kind)
         hashes, others = self._lines(formats.HASHES), self._lines(formats.OTHER_HASHES)
         name, limited, counts = self._tenant.name, self._connections, self.counts
-        opened = _Opener(self._tenant, kind)
+        opened, quick = _Opener(self._tenant, kind), formats.PlainLines(name).line
         by_connection = counts.by_connection
         left_out = 0
         pending: tuple[str, str, Person] | None = None
@@ -103,7 +106,21 @@ class Contents:
 
         async for rows in self._snapshot.scan(_OF_USERS, tenant_id=self._tenant.id, kind=kind):
             linked = await self._linked(rows)
-            for owner, value_name, sealed, document in rows:
+            # An owner with a single value is alone with it; the last one of a chunk may have more in the next.
+            for place, (owner, value_name, sealed, document) in enumerate(rows, 1):
+                if document is not None and place < len(rows) and not limited and rows[place][0] != owner:
+                    stored = opened.open(owner, value_name, sealed)
+                    if value_name in _IN_USE and (pending is None or pending[0] != owner):
+                        plain = quick(owner, stored, document)
+                        if plain is not None:
+                            if pending is not None:
+                                write_pending(*pending)
+                                pending = None
+                            connection, line, vault_text = plain
+                            hashes.add_text(line)
+                            vault_part.add_text(vault_text if not value_name else vault_line(owner, value_name, stored))
+                            by_connection[connection] = by_connection.get(connection, 0) + 1
+                            continue
                 person = formats.read_person(document) if document is not None else linked.get(owner)
                 if limited and not _is_of(person, limited):
                     left_out += 1
@@ -117,7 +134,7 @@ class Contents:
                 if pending is not None and pending[0] != owner:
                     write_pending(*pending)
                     pending = None
-                if value_name in ("", "imported"):
+                if value_name in _IN_USE:
                     pending = (owner, stored.decode(), person)
         if pending is not None:
             write_pending(*pending)

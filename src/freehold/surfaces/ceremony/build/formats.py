@@ -4,6 +4,7 @@ for in files of their own, so that a tool made for Auth0's files meets nothing e
 `docs/sealed-export-format.md` describes every file.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
@@ -19,6 +20,13 @@ FACTORS, OTHER_FACTORS = "mfa-secrets", "mfa-factors-other"
 SECRETS = "write-only-secrets"
 
 _HEX = frozenset("0123456789abcdef")
+_NONE, _FALSE = Raw(b"null"), Raw(b"false")
+_PLAIN_OWNER = re.compile(r"auth0\|[0-9a-f]{24}").fullmatch
+_PLAIN_HASH = re.compile(rb"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}").fullmatch
+_PLAIN_LINE = (
+    b'{"_id":{"$oid":"%b"},"email_verified":%b,"email":%b,"passwordHash":"%b","password_set_date":{"$date":%b},%b,'
+    b'"identifiers":[{"type":"email","value":%b,"verified":%b}]}\n'
+)
 
 
 class _ObjectId(msgspec.Struct, frozen=True):
@@ -149,6 +157,58 @@ def hash_line(owner: str, stored: str, person: Person, *, connection: str, tenan
     else:
         line.custom_password_hash = custom_hash_of(stored)
     return line
+
+
+class _PlainIdentity(msgspec.Struct):
+    connection: str = ""
+
+
+class _PlainPerson(msgspec.Struct):
+    """A user as most are, with the members as they are spelled in the stored text."""
+
+    identities: list[_PlainIdentity] = []
+    email: Raw = _NONE
+    email_verified: Raw = _FALSE
+    username: Raw = _NONE
+    phone_number: Raw = _NONE
+    last_password_reset: Raw = _NONE
+    created_at: Raw = _NONE
+
+
+class PlainLines:
+    """The quick way for the identities that nearly all are: an id of Auth0's form, an address, bcrypt, nothing else.
+
+    It gives the same text as `hash_line`, put together from pieces of the stored text, in a third of the time.
+    """
+
+    def __init__(self, tenant: str) -> None:
+        self._tenant = tenant
+        self._middles: dict[str, bytes] = {}
+        self._decode = msgspec.json.Decoder(_PlainPerson).decode
+
+    def line(self, owner: str, stored: bytes, document: str) -> tuple[str, bytes, bytes] | None:
+        """Connection, line of the hashes, and line of the sealed part; None where the long way has to be taken."""
+        if _PLAIN_OWNER(owner) is None or _PLAIN_HASH(stored) is None:
+            return None
+        person = self._decode(document)
+        email = person.email
+        if email is _NONE or person.username is not _NONE or person.phone_number is not _NONE:
+            return None
+        set_at = person.last_password_reset if person.last_password_reset is not _NONE else person.created_at
+        if set_at is _NONE or not person.identities:
+            return None
+        connection = person.identities[0].connection
+        middle = self._middles.get(connection)
+        if middle is None:
+            middle = self._middles[connection] = _middle(self._tenant, connection)
+        name, verified = owner.encode(), person.email_verified
+        line = _PLAIN_LINE % (name[6:], verified, email, stored, set_at, middle, email, verified)
+        return connection, line, b'{"owner":"%b","text":"%b"}\n' % (name, stored)
+
+
+def _middle(tenant: str, connection: str) -> bytes:
+    """The part of a line that all identities of a connection have in common."""
+    return msgspec.json.encode({"tenant": tenant, "connection": connection, "_tmp_is_unique": True})[1:-1]
 
 
 def made_up_object_id(owner: str) -> str:
