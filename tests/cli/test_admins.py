@@ -54,6 +54,9 @@ def test_the_first_administrator_comes_by_the_ready_file_and_the_operator_helps(
             assert old.json()["errorCode"] == "invalid_credentials"
             assert "Set a new password" in BrowserSession(http).open(link).text
 
+        said = server.log.read_text()
+        assert not [secret for secret in (PASSWORD, token, url, first, link) if secret in said]
+
     with start_server(tmp_path / "data") as server:
         assert server.facts["dashboard"]["invitation_url"] is None
         reset = server.freehold("tenants", "reset", "main", "--yes")

@@ -314,3 +314,47 @@ def test_what_happened_is_in_the_audit_log(root: Person) -> None:
     assert not older or older[0]["seq"] < entries[-1]["seq"]
     assert PASSWORD not in str(entries)
     assert http.get("/admin/api/audit", params={"before": "x"}).status_code == 400
+
+
+def test_scripts_see_and_end_sessions_of_their_own_person_only(root: Person, editor: Person) -> None:
+    http, other = root.api(), root.api()
+    theirs = editor.api().get("/admin/api/sessions").json()
+    mine = http.get("/admin/api/sessions").json()
+    assert [one["current"] for one in mine].count(True) == 1
+    assert not {one["id"] for one in mine} & {one["id"] for one in theirs}
+    current = next(one["id"] for one in other.get("/admin/api/sessions").json() if one["current"])
+    assert error_of(http.delete(f"/admin/api/sessions/{theirs[0]['id']}")) == (404, "inexistent_session")
+    assert http.delete(f"/admin/api/sessions/{current}").status_code == 204
+    assert other.get("/admin/api/me").status_code == 401
+    assert http.delete("/admin/api/sessions/current").status_code == 204
+    assert http.get("/admin/api/me").status_code == 401
+
+
+def test_a_browsers_value_is_no_token_and_a_token_no_cookie(installation: Installation, root: Person) -> None:
+    browser, _ = root.sign_in()
+    cookie = browser.http.cookies["__Host-freehold-admin"]
+    with installation.client(headers={"authorization": f"Bearer {cookie}"}) as http:
+        assert http.get("/admin/api/me").status_code == 401
+    token = root.api().headers["authorization"].removeprefix("Bearer ")
+    with installation.client() as http:
+        http.cookies.set("__Host-freehold-admin", token)
+        assert http.get("/admin/api/me").status_code == 401
+
+
+def test_nothing_that_opens_anything_is_stored_as_it_is(installation: Installation, root: Person) -> None:
+    """Tokens, links and codes are in the database as hashes, authenticator secrets sealed."""
+    token = root.api().headers["authorization"].removeprefix("Bearer ")
+    link = invite(installation, "stored@example.com", "viewer")
+    services = installation.services
+
+    async def everything() -> str:
+        rows = []
+        for table in services.registry.tables:
+            if table.name != "mails":  # local copies for developers, never exported
+                rows += await services.store.all(f"select * from {table.name}")
+        return repr(rows)
+
+    kept = installation.run(everything())
+    for secret in (token, link, root.secret, root.recovery_code, root.password):
+        assert secret
+        assert secret not in kept

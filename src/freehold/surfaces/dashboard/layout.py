@@ -2,8 +2,9 @@
 
 A surface says `SCREENS = Screens("freehold.surfaces.NAME")`, with its templates in `templates/` and its texts, flat by
 key, in `locales/en.json` and `de.json`; a template extends `dashboard.html` (signed in) or `door.html` (before). It
-names itself in the navigation with `add_section`. Every page works without JavaScript, and none may be framed, kept
-in a cache or load anything from elsewhere.
+names itself in the navigation with `add_section`. Forms carry `pieces.token(page)`; one that a passkey answers is made
+with `pieces.passkey`, whose `options` is the address that says what to sign (default: ours). Every page works without
+JavaScript but for passkeys, and none may be framed, kept in a cache or load anything from elsewhere.
 """
 
 from collections.abc import Mapping
