@@ -25,7 +25,7 @@ from freehold.kernel.config import Settings
 from freehold.kernel.control import RESET_TENANT
 from freehold.kernel.control.listen import listening
 from freehold.kernel.crypto.passwords.pool import PasswordPool
-from freehold.kernel.crypto.sealing import Keyring, MasterKey
+from freehold.kernel.crypto.sealing import Keyring
 from freehold.kernel.declare.registry import Registry
 from freehold.kernel.declare.scope import TenantScope
 from freehold.kernel.errors import TooManyRequests, Unavailable
@@ -174,7 +174,7 @@ async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clo
     """Open what a process needs; the stack closes it again."""
     store = open_store(settings.store_url, clock=clock)
     stack.push_async_callback(store.close)
-    keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
+    keyring = Keyring.of_file(settings.data.master_key)
     passwords = PasswordPool(
         settings.password_threads or None,
         max_waiting=settings.password_queue,

@@ -16,6 +16,7 @@ COMMANDS = {
     "export": "Write a tenant as one open archive.",
     "restore": "Make a tenant from an archive.",
     "vault": "Take vault contents out on the operator's own authority.",
+    "keys": "Rotate the master key that everything at rest is encrypted under.",
     "tenants": "List, make, empty and delete tenants.",
     "admins": "Invite, list, block and help the administrators of a tenant.",
     "audit": "Read the audit log again: is it whole?",

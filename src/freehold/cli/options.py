@@ -13,7 +13,7 @@ from freehold.domain.events import EVENTS
 from freehold.domain.tenants.directory import TenantDirectory
 from freehold.kernel.clock import SystemClock
 from freehold.kernel.config import Settings, load_settings
-from freehold.kernel.crypto.sealing import Keyring, MasterKey
+from freehold.kernel.crypto.sealing import Keyring
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import BadRequest, NotFound
 from freehold.kernel.store import Store, migrate, open_store
@@ -53,7 +53,7 @@ async def opened(settings: Settings, *, upgrade: bool = True) -> AsyncIterator[I
     try:
         if upgrade:
             await migrate(store)
-        keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
+        keyring = Keyring.of_file(settings.data.master_key)
         tenants = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS, witnesses_of(settings))
         yield Installation(settings, store, tenants)
     finally:

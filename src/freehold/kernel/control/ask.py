@@ -9,6 +9,16 @@ from freehold.kernel.control import SOCKET_NAME
 from freehold.kernel.errors import BadRequest, Unavailable
 
 
+def is_served(folder: str) -> bool:
+    """Whether a server listens on this data folder."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(os.path.join(folder, SOCKET_NAME))  # noqa: PTH118 - as below
+        except OSError:
+            return False
+    return True
+
+
 def ask(folder: str, command: str, arguments: Sequence[str]) -> bool:
     """Have the server on this data folder do it; False when none listens there.
 

@@ -128,13 +128,27 @@ class MasterKey:
         _write_key_file(path, keys, replace=True)
         return MasterKey(keys)
 
+    def retired(self, path: Path) -> "MasterKey":
+        """The newest key alone, written to the file before this returns; what an older one wrapped is lost."""
+        _write_key_file(path, self.keys[-1:], replace=True)
+        return MasterKey(self.keys[-1:])
+
 
 class Keyring:
-    """Wraps data keys with the master key, and unwraps them."""
+    """Wraps data keys with the master key, and unwraps them.
 
-    def __init__(self, master: MasterKey) -> None:
-        self._sealers = {key_id(key): Sealer(key) for key in master.keys}
-        self._newest = key_id(master.keys[-1])
+    One that knows the file reads it again when it changes, so that a rotation needs no restart.
+    """
+
+    def __init__(self, master: MasterKey, *, file: Path | None = None) -> None:
+        self._file = file
+        self._seen = None if file is None else _identity(file)
+        self._use(master)
+
+    @classmethod
+    def of_file(cls, path: Path) -> Self:
+        """The keys in the file, which is made when there is none."""
+        return cls(MasterKey.load_or_create(path), file=path)
 
     def new_data_key(self) -> bytes:
         """32 random bytes."""
@@ -142,11 +156,14 @@ class Keyring:
 
     def wrap(self, data_key: bytes, *, context: str = "") -> bytes:
         """The data key encrypted with the newest master key; `context` names its owner, such as the tenant."""
+        self._look()
         return self._sealers[self._newest].seal(_checked_key(data_key), context=f"data key {context}")
 
     def unwrap(self, wrapped: bytes, *, context: str = "") -> bytes:
         """The data key. Raises CannotOpen."""
         sealer = self._sealers.get(wrapped[1:_HEADER_BYTES])
+        if sealer is None and self._look():
+            sealer = self._sealers.get(wrapped[1:_HEADER_BYTES])
         if sealer is None:
             raise CannotOpen(
                 f"the master key file lacks the key {wrapped[1:_HEADER_BYTES].hex()} that wrapped this data key"
@@ -156,6 +173,26 @@ class Keyring:
     def needs_rewrap(self, wrapped: bytes) -> bool:
         """Whether an older master key wrapped this data key."""
         return wrapped[1:_HEADER_BYTES] != self._newest
+
+    def _look(self) -> bool:
+        """Read the file again if it is another one by now; whether it was."""
+        if self._file is None:
+            return False
+        identity = _identity(self._file)
+        if identity == self._seen:
+            return False
+        self._use(MasterKey.load(self._file))
+        self._seen = identity
+        return True
+
+    def _use(self, master: MasterKey) -> None:
+        self._sealers = {key_id(key): Sealer(key) for key in master.keys}
+        self._newest = key_id(master.keys[-1])
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    facts = path.stat()
+    return facts.st_ino, facts.st_mtime_ns
 
 
 def key_id(key: bytes) -> bytes:
