@@ -35,6 +35,19 @@ def test_a_sealed_value_hides_its_content_and_is_new_each_time() -> None:
     assert not any(b"secret" in one for one in sealed)
 
 
+def test_many_are_sealed_as_each_alone_would_be() -> None:
+    values, places = [b"one", b"", b"one"], ["a", "b", "c"]
+
+    sealed = Sealer(KEY).seal_all(values, places)
+
+    assert [Sealer(KEY).open(one, context=place) for one, place in zip(sealed, places, strict=True)] == values
+    assert len({one[9:21] for one in sealed}) == 3
+    with pytest.raises(CannotOpen, match="another place"):
+        Sealer(KEY).open(sealed[0], context="c")
+    with pytest.raises(ValueError, match="zip"):
+        Sealer(KEY).seal_all(values, places[:2])
+
+
 def test_a_value_moved_to_another_place_does_not_open() -> None:
     sealed = Sealer(KEY).seal(b"secret", context=PLACE)
 

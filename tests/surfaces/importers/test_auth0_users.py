@@ -150,6 +150,44 @@ async def test_an_import_that_was_cut_off_is_completed_by_the_next(
     assert await arriving.count("users") == export.rows
 
 
+async def test_usual_and_other_users_arrive_side_by_side(
+    arriving: Arriving, written: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth0, "BATCH_USERS", 7)
+    rows = [profile(number, password_hash=HASH) for number in range(40)]
+    rows[5]["phone_number"], rows[11]["username"], rows[23]["name"] = "+4930123456", "grace", None
+    rows[30]["identities"].append({"connection": "github", "user_id": "1", "provider": "github", "isSocial": True})
+    users = written("users.json", ndjson(*rows[:20]) + "\n\n" + ndjson(*rows[20:]))
+
+    report = await arriving.arrive(users=(users,))
+
+    assert report.number("users", "read") == report.number("users", "inserted") == await arriving.count("users") == 40
+    owners = await arriving.store.all("select owner, name from vault where kind = 'password_hashes' order by owner")
+    assert owners == [(row["user_id"], "imported") for row in rows]
+    assert await knows_password(arriving, rows[0]["user_id"])
+
+
+async def test_a_conflict_behind_many_new_users_is_found_and_named(arriving: Arriving, written: Write) -> None:
+    await arriving.arrive(users=(written("first.json", ndjson(profile(99, email="user7@example.com"))),))
+    users = written("users.json", ndjson(*(profile(number, password_hash=HASH) for number in range(10))))
+
+    report = await arriving.arrive(users=(users,))
+
+    assert (report.number("users", "inserted"), report.number("users", "conflicts")) == (9, 1)
+    assert [(f["where"], f["who"], f["detail"]) for f in report.findings("user_conflict")] == [
+        ("users.json line 8", f"auth0|{7:024x}", f"email belongs to auth0|{99:024x}")
+    ]
+    assert len(await arriving.store.all("select 1 from vault where kind = 'password_hashes'")) == 9
+
+
+async def test_an_address_that_is_somebodys_user_name_is_a_conflict(arriving: Arriving, written: Write) -> None:
+    await arriving.arrive(users=(written("first.json", ndjson(profile(1, username="user2@example.com"))),))
+
+    report = await arriving.arrive(users=(written("second.json", ndjson(profile(2))),))
+
+    assert [f["detail"] for f in report.findings("user_conflict")] == [f"username belongs to auth0|{1:024x}"]
+
+
 # --- password hashes ---------------------------------------------------------------------------------------------
 
 

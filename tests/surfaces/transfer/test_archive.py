@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import UNSET, UnsetType
 
 from freehold.kernel import vault
@@ -36,6 +38,7 @@ from freehold.kernel.declare import (
 from freehold.kernel.declare.registry import Registry
 from freehold.kernel.store import Store, Transaction, create_schema, open_store
 from freehold.kernel.store.schema import Column, Table
+from freehold.surfaces.transfer import archive
 from freehold.surfaces.transfer.archive import BadArchive, TenantFacts, verify
 from freehold.surfaces.transfer.exporting import export_tenant
 from freehold.surfaces.transfer.restoring import restore_tenant
@@ -255,3 +258,25 @@ async def test_a_vault_archive_of_another_tenant_is_refused(full: Store, tmp_pat
             other, REGISTRY, tmp_path / "a.tar.gz", adopt=adopt_elsewhere, vault_path=tmp_path / "w.tar.gz"
         )
     await other.close()
+
+
+@given(st.lists(st.integers(1, 40), max_size=60), st.integers(1, 7))
+def test_where_parts_end_does_not_depend_on_how_rows_come(lengths: list[int], together: int) -> None:
+    rows = [b"x" * (length - 1) + b"\n" for length in lengths]
+
+    def members_of(step: int) -> list[tuple[str, int, int]]:
+        writer = archive.ArchiveWriter(io.BytesIO())
+        parts = archive.PartWriter(writer, "data", "things")
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            parts.add(b"".join(some), len(some))
+        parts.finish()
+        assert parts.rows == len(rows)
+        return [(member.sha256, member.bytes, member.rows) for member in writer.members]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive, "PART_BYTES", 100)
+        alone = members_of(1)
+        assert members_of(together) == members_of(100) == alone
+    assert all(size >= 100 for _, size, _ in alone[:-1])
+    assert all(size - 40 < 100 for _, size, _ in alone)

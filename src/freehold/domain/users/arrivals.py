@@ -5,7 +5,7 @@ secret in clear: what goes into the vault is sealed as soon as it is here.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -41,6 +41,8 @@ Keys = tuple[list[Key], list[Key]]
 """The identifiers a user signs in with, and those that nobody else may have."""
 
 _encode = msgspec.json.Encoder().encode
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Arrival(msgspec.Struct, gc=False):
@@ -207,7 +209,7 @@ def _row(user: User) -> UserRow:
 def _ms(moment: str) -> int:
     """Milliseconds since the epoch; times without an offset are taken as UTC."""
     found = datetime.fromisoformat(moment)
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+    return ((found if found.tzinfo else found.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
 
 
 def _has_only_email(user: User) -> bool:
