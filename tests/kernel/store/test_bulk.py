@@ -147,7 +147,7 @@ def test_indexes_can_wait_until_the_rows_are_in(bulk: BulkWriter, store_url: str
     bulk.begin()
     bulk.create_indexes([PEOPLE])
     bulk.commit()
-    bulk.analyze()
+    bulk.analyze([PEOPLE])
 
     async def verify() -> list[str]:
         store = open_store(store_url, clock=FakeClock())

@@ -14,12 +14,15 @@ from freehold.domain.users import linked
 from freehold.domain.users.accounts import IDENTIFIERS
 from freehold.domain.users.arrivals import ID, LINKED_COLUMNS, USER_COLUMNS, Batch, Key, Keys
 from freehold.domain.users.credentials import CURRENT, IMPORTED
-from freehold.domain.users.documents import PASSWORD_HASHES
+from freehold.domain.users.documents import PASSWORD_HASHES, USERS
 from freehold.kernel import vault
 from freehold.kernel.declare import TenantScope
+from freehold.kernel.declare.compile import table_of
 from freehold.kernel.store import UniqueViolation, Values
 from freehold.kernel.store.bulk import BulkWriter
 
+TABLES = (table_of(USERS), vault.VAULT_TABLE, linked.TABLE)
+"""Where rows are put."""
 BATCH_USERS = 4000
 """So many that a commit is cheap and so few that a server beside is not held up."""
 

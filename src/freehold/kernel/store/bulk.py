@@ -119,8 +119,8 @@ class BulkWriter(Protocol):
         """Create them again. Raises UniqueViolation."""
         ...
 
-    def analyze(self) -> None:
-        """Have the database learn how its rows are spread, after the last commit."""
+    def analyze(self, tables: Iterable[Table]) -> None:
+        """Have the database learn how the tables' rows are spread, after the last commit."""
         ...
 
     def close(self) -> None:
@@ -236,7 +236,7 @@ class SqliteBulkWriter:
         for statement in _create_indexes(tables):
             self.run(self.dialect.ddl(statement))
 
-    def analyze(self) -> None:
+    def analyze(self, tables: Iterable[Table]) -> None:
         """Nothing: what SQLite believes of the tables does not depend on their rows."""
 
     def close(self) -> None:
@@ -338,9 +338,10 @@ class PostgresqlBulkWriter:
         for statement in _create_indexes(tables):
             self.run(self.dialect.ddl(statement))
 
-    def analyze(self) -> None:
+    def analyze(self, tables: Iterable[Table]) -> None:
         self.begin()
-        self.run("analyze")
+        for table in tables:
+            self.run(f"analyze {table.name}")
         self.commit()
 
     def close(self) -> None:

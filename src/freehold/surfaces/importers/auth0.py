@@ -23,7 +23,7 @@ from freehold.domain.keys.rotation import import_key
 from freehold.domain.users import User
 from freehold.domain.users.arrivals import CONNECTION, EMAIL, ID, REALM, Arrival, Batch
 from freehold.domain.users.documents import DATABASE
-from freehold.domain.users.importing import BATCH_USERS, Outcome, look_for_users, write_users
+from freehold.domain.users.importing import BATCH_USERS, TABLES, Outcome, look_for_users, write_users
 from freehold.kernel.clock import iso
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import FreeholdError
@@ -184,7 +184,7 @@ class Auth0Import:
                 new = not outcomes
                 written += len(batch)
                 self.progress("users written", written)
-            writer.analyze()
+            writer.analyze(TABLES)
         finally:
             writer.close()
         self.report.seconds["users written"] = time.perf_counter() - started
