@@ -14,8 +14,8 @@ LARGEST_NUMBER = 2**53
 COUNTED = 1000
 """So far is counted for the first page; a million users would take longer than anybody looks at it."""
 
-_USERS = "select count(*) from (select 1 from users where tenant_id = :id limit :limit) as some"
-_CLIENTS = "select count(*) from (select 1 from clients where tenant_id = :id limit :limit) as some"
+_USERS = "select count(*) from (select 1 from users where tenant_id = :id limit :limit) as counted"
+_CLIENTS = "select count(*) from (select 1 from clients where tenant_id = :id limit :limit) as counted"
 
 
 async def show_home(request: Request) -> Response:
