@@ -118,7 +118,9 @@ class ScriptContext {
       Object.defineProperty(global, name, {
         configurable: true,
         get: () => {
-          const value = this.loader.require(request, 'script.js');
+          const [module, part] = request.split('#');
+          const whole = this.loader.require(module, 'script.js');
+          const value = part ? whole[part] : whole;
           define(name, value);
           return value;
         },

@@ -33,7 +33,6 @@ function received(frame) {
   else if (frame.t === 'load') scripts.set(frame.key, frame);
   else if (frame.t === 'modules') addModules(frame);
   else if (frame.t === 'answer') answer(frame);
-  else if (frame.t === 'ping') calls.send({ t: 'pong', n: frame.n });
   else if (frame.t === 'forget') forget(frame.key);
 }
 
@@ -189,5 +188,16 @@ function stray(error) {
   if (call !== undefined && !call.over) finish(call, contexts.get(call.key), failed(contexts.get(call.key), error, 'script'));
 }
 
+// What every first call needs is made ready before anybody waits for it.
+function warm() {
+  const script = { key: '', id: 'warm', code: 'exports.run = async (value) => JSON.stringify(value);', globals: {} };
+  for (const kind of ['module', 'callback']) kindOf(kind);
+  const context = new ScriptContext(script, kindOf('module'), null, log);
+  context.kind.invoke(context.run('run'), [context.helpers.parse('{}')]);
+  isSpoilt(context);
+  require('node:crypto');
+}
+
+warm();
 process.on('exit', (code) => exit(code));
 calls.send({ t: 'ready', node: process.versions.node });

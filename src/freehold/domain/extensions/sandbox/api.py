@@ -91,8 +91,9 @@ class Limits:
     timeout_s: float = 20.0
     cpu_s: float = 10.0
     memory_mb: int = 256
-    output_bytes: int = 256 * 1024
+    # Of console output and of an answer; a call that says more is ended.
+    output_bytes: int = 1 << 20
+    # Calls that may wait for a process, and the processes that a tenant may have when they do. Each runs one at a time.
     queue: int = 64
-    calls_at_once: int = 8
-    processes: int = 3
+    processes: int = 4
     streams: int = 50

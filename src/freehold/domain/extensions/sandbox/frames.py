@@ -70,13 +70,7 @@ class Done(Said, tag="done"):
     spoilt: bool = False
 
 
-class Pong(Said, tag="pong"):
-    """The process is not stuck."""
-
-    n: int
-
-
-Message = Ready | Began | Late | Log | Ask | Done | Pong
+Message = Ready | Began | Late | Log | Ask | Done
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 _encoder = msgspec.json.Encoder()
 

@@ -1,8 +1,8 @@
 """Which process runs which call: one warm process for each tenant that needs one, a few more while it is stuck.
 
 Processes are started before anybody needs them and belong to nobody until a tenant's first call. Calls wait in a
-bounded queue. A process that is stuck, too old, or too large gets no more calls; one that breaks a limit is killed, and
-what it had not begun runs elsewhere.
+bounded queue. A process runs one call at a time. One that is too old or too large is replaced; one that breaks a limit
+is killed, and what it had not begun runs elsewhere.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from freehold.domain.extensions.sandbox.egress import NetworkPolicy
 from freehold.domain.extensions.sandbox.frames import FrameTooLarge
 from freehold.domain.extensions.sandbox.modules import ModuleStore
 from freehold.domain.extensions.sandbox.processes import ForkServer
-from freehold.domain.extensions.sandbox.worker import BEGIN_S, Answerer, Call, Worker
+from freehold.domain.extensions.sandbox.worker import BASE_MEMORY, BEGIN_S, Answerer, Call, Worker
 from freehold.kernel.log import get_logger
 
+PATIENCE_S = 0.03
 LOOK_S = 0.1
 LOOK_IDLE_S = 2.0
-ANSWERS_WITHIN_S = 0.25
 MAX_ATTEMPTS = 3
-MAX_CALLS = 20_000
+MAX_CALLS = 10_000
 MAX_AGE_S = 3_600.0
 log = get_logger("sandbox")
 
@@ -37,7 +37,7 @@ log = get_logger("sandbox")
 class PoolLimits:
     """What all tenants' processes together get."""
 
-    prestarted: int = 1
+    prestarted: int = 2
     processes: int = 32
     memory_mb: int = 2_048
     idle_s: float = 300.0
@@ -138,7 +138,8 @@ class Pool:
         except TimeoutError:
             return await self._too_late(tenant, call, timeout_s)
         except asyncio.CancelledError:
-            self._forget(tenant, call)
+            if worker := self._forget(tenant, call):
+                worker.kill()
             raise
 
     def _dispatch(self, tenant_id: str, tenant: _Tenant, call: Call) -> None:
@@ -157,11 +158,18 @@ class Pool:
             worker.give_up(call)
             call.fail("output", "InputTooLarge", "The input of the script is too large")
 
-    def _need_worker(self, tenant_id: str, tenant: _Tenant) -> None:
+    def _still_waiting(self, tenant_id: str, call: Call) -> None:
+        tenant = self._tenants.get(tenant_id)
+        if tenant is not None and call in tenant.waiting and not self._closed:
+            self._need_worker(tenant_id, tenant, now=True)
+
+    def _need_worker(self, tenant_id: str, tenant: _Tenant, *, now: bool = False) -> None:
         """Give the tenant another process when none of its own will take the next call soon."""
-        working = [worker for worker in tenant.workers if not (worker.stuck or worker.draining)]
-        soon = any(len(worker.calls) < self._limits.calls_at_once for worker in working)
-        if soon or tenant.starting or len(tenant.workers) >= self._limits.processes:
+        if tenant.starting or len(tenant.workers) >= self._limits.processes:
+            return
+        if tenant.workers and not now:
+            # A call takes less time than a process needs to start: wait a moment first.
+            asyncio.get_running_loop().call_later(PATIENCE_S, self._still_waiting, tenant_id, tenant.waiting[-1])
             return
         tenant.starting += 1
         if self._spare:
@@ -252,9 +260,6 @@ class Pool:
         if worker.ended:
             with contextlib.suppress(ValueError):
                 tenant.workers.remove(worker)
-        elif worker.draining and worker.idle:
-            worker.kill()
-            return
         if tenant.waiting:
             self._serve(worker.tenant, tenant)
         elif not tenant.workers and not tenant.starting:
@@ -273,15 +278,9 @@ class Pool:
     async def _too_late(self, tenant: _Tenant, call: Call, timeout_s: float) -> Outcome:
         worker = self._forget(tenant, call)
         call.fail("timeout", "Timeout", f"The script did not answer within {timeout_s:g} s")
-        if worker is not None and not worker.ended:
-            # Waiting for somebody hurts nobody else; computing does.
-            worker.draining = True
-            self._spawn(self._end_unless_harmless(worker))
+        if worker is not None:
+            worker.kill()  # what the call still does would be done in somebody else's time
         return await call.result
-
-    async def _end_unless_harmless(self, worker: Worker) -> None:
-        if worker.idle or not await worker.answers_within(ANSWERS_WITHIN_S):
-            worker.kill()
 
     def _forget(self, tenant: _Tenant, call: Call) -> Worker | None:
         with contextlib.suppress(ValueError):
@@ -304,20 +303,14 @@ class Pool:
 
     def _look(self, worker: Worker, now: float) -> None:
         unbegun = worker.unbegun
-        if unbegun is not None and now - unbegun.sent_at > 2 * BEGIN_S:
-            # It computes; whoever waits behind goes elsewhere. The call cannot begin here any more: its time is over.
-            grace = 12 if worker.calls_made == 1 else 2
-            if now - unbegun.sent_at > grace * BEGIN_S:
-                worker.stuck = True
-                worker.withdraw(unbegun)
-                self._requeue(worker, unbegun)
-                self._changed(worker)
-        if worker.idle and worker.tenant:
-            old = now - worker.born_at > MAX_AGE_S or worker.calls_made > MAX_CALLS
+        if unbegun is not None and now - unbegun.sent_at > 12 * BEGIN_S:
+            # Something of an earlier call keeps it busy; another process may run this one.
+            worker.kill()
+        elif worker.idle and worker.tenant:
+            large = worker.memory_bytes() > BASE_MEMORY + (self._limits.memory_mb << 19)
+            old = large or now - worker.born_at > MAX_AGE_S or worker.calls_made > MAX_CALLS
             if old or now - worker.used_at > self._pool_limits.idle_s:
                 worker.kill()
-        elif worker.tenant and (now - worker.born_at > MAX_AGE_S or worker.calls_made > MAX_CALLS):
-            worker.draining = True
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -55,6 +55,7 @@ def flags(folder: Path, *, memory_mb: int, permission: bool = True) -> list[str]
     contained = ["--permission", f"--allow-fs-read={folder}/"] if permission else []
     return [
         *contained,
+        "--disable-proto=delete",
         "--no-addons",
         "--disable-sigusr1",
         "--disallow-code-generation-from-strings",
@@ -63,7 +64,7 @@ def flags(folder: Path, *, memory_mb: int, permission: bool = True) -> list[str]
         "--no-global-search-paths",
         "--v8-pool-size=1",
         f"--max-old-space-size={memory_mb}",
-        "--max-semi-space-size=8",
+        "--max-semi-space-size=4",
     ]
 
 

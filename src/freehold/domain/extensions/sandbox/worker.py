@@ -24,7 +24,6 @@ from freehold.domain.extensions.sandbox.frames import (
     Line,
     Log,
     Message,
-    Pong,
     Ready,
     encode,
 )  # fmt: skip
@@ -35,9 +34,12 @@ from freehold.kernel.log import get_logger
 
 BEGIN_S = 0.3
 MAX_ASKS = 200
-MAX_TALK = 16 << 20
+# Everything that is said in one call: output, questions, and the answer.
+MAX_TALK = 8 << 20
 MAX_STRAY_OUTPUT = 1 << 20
 KEPT_OUTPUT = 4_096
+# What a call left running may compute after it has answered.
+IDLE_CPU_S = 1.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -97,8 +99,6 @@ class Worker:
         self.node = ""
         self.calls: dict[str, Call] = {}
         self.unbegun: Call | None = None
-        self.stuck = False
-        self.draining = False
         self.ended = False
         self.born_at = self.used_at = time.monotonic()
         self.calls_made = 0
@@ -118,8 +118,6 @@ class Worker:
         self._talk = 0
         self._cpu_before: float | None = None
         self._asks: set[asyncio.Task[None]] = set()
-        self._pings = 0
-        self._pong: asyncio.Future[None] | None = None
         self._gone = asyncio.get_running_loop().create_future()
 
     async def start(self, fork_server: ForkServer) -> None:
@@ -153,10 +151,7 @@ class Worker:
     @property
     def usable(self) -> bool:
         """Whether it may be given a call now."""
-        return (
-            not (self.ended or self.draining or self.stuck or self.unbegun)
-            and len(self.calls) < self.limits.calls_at_once
-        )
+        return not (self.ended or self.calls)
 
     def bind(self, tenant: str, guard: Guard) -> None:
         """Give the process to a tenant, for good."""
@@ -208,18 +203,6 @@ class Worker:
         if self.unbegun is call:
             self.unbegun = None
 
-    async def answers_within(self, seconds: float) -> bool:
-        """Whether the process still reads what it is told."""
-        self._pings += 1
-        self._pong = asyncio.get_running_loop().create_future()
-        self._line.send(encode({"t": "ping", "n": self._pings}))
-        try:
-            async with asyncio.timeout(seconds):
-                await asyncio.wait({self._pong, self._gone}, return_when=asyncio.FIRST_COMPLETED)
-        except TimeoutError:
-            return False
-        return not self.ended
-
     def give_up(self, call: Call) -> None:
         """The call's time is over; what it still does is of no interest."""
         self.calls.pop(call.id, None)
@@ -265,18 +248,19 @@ class Worker:
         """End a process that uses more than it may."""
         if self.ended or self.pid == 0:
             return
-        if self.memory_bytes() > (self.limits.memory_mb << 20) + _BASE_MEMORY:
+        if self.memory_bytes() > (self.limits.memory_mb << 20) + BASE_MEMORY:
             self.kill("memory", "MemoryExceeded", f"The script used more than {self.limits.memory_mb} MB")
-        elif self.calls:
+        else:
             used = self.cpu_s()
             if self._cpu_before is None:
                 self._cpu_before = used
-            if used - self._cpu_before > self.limits.cpu_s:
+            allowed = self.limits.cpu_s if self.calls else IDLE_CPU_S
+            if used - self._cpu_before > allowed:
                 self.kill("cpu", "CpuExceeded", f"The script computed for more than {self.limits.cpu_s:g} s")
 
     def _received(self, count: int) -> None:
         self._talk += count
-        if self._talk > MAX_TALK + len(self.calls) * (4 << 20):
+        if self._talk > MAX_TALK:
             self.kill("output", "OutputExceeded", "The script wrote too much")
 
     def _said(self, message: Message) -> None:
@@ -286,10 +270,6 @@ class Worker:
             else:
                 self.node = message.node[:20]
                 self._ready.set_result(None)
-            return
-        if isinstance(message, Pong):
-            if self._pong is not None and not self._pong.done() and message.n == self._pings:
-                self._pong.set_result(None)
             return
         call = self.calls.get(message.id)
         if call is None:
@@ -303,7 +283,6 @@ class Worker:
                 self.misbehaved("late after it began")
             else:
                 self.withdraw(call)
-                self.stuck = False
                 self._requeue(self, call)
                 self._changed(self)
         elif not call.began:
@@ -322,14 +301,11 @@ class Worker:
         call.began_at = time.monotonic()
         if self.unbegun is call:
             self.unbegun = None
-        self.stuck = False
-        self._changed(self)
 
     def _log(self, call: Call, message: Log) -> None:
         call.output += len(message.text)
         if call.output > self.limits.output_bytes:
-            if call.output - len(message.text) <= self.limits.output_bytes:
-                call.logs.append(LogLine("warn", "(the rest of the output was cut off)"))
+            self.kill("output", "OutputExceeded", "The script wrote too much")
             return
         call.logs.append(LogLine(message.level[:8], message.text))
 
@@ -359,7 +335,12 @@ class Worker:
 
     def _done(self, call: Call, message: Done) -> None:
         del self.calls[call.id]
+        self._cpu_before = None
         self.used_at = time.monotonic()
+        if len(message.value) > self.limits.output_bytes:
+            call.fail("output", "AnswerTooLarge", "The answer is too large")
+            self._changed(self)
+            return
         try:
             value = msgspec.json.decode(message.value) if message.ok else None
             failure = message.error
@@ -451,4 +432,4 @@ class Worker:
         self._changed(self)
 
 
-_BASE_MEMORY = 96 << 20  # Node itself, its code and its buffers
+BASE_MEMORY = 96 << 20  # Node itself, its code and its buffers

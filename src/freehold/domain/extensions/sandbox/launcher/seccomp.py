@@ -1,4 +1,4 @@
-"""L1: the list of system calls that a script's process may make; every other one fails with EPERM.
+"""L2: the list of system calls that a script's process may make; every other one fails with EPERM.
 
 The filter is assembled here as classic BPF, without a library. A call that is allowed whatever its arguments costs
 nothing: the kernel works that out once. Where an argument decides, it is compared as a 64-bit number.

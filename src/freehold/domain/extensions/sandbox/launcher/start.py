@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import types
+from contextlib import suppress
 from typing import Any
 
 if __package__ in {None, ""}:
@@ -70,7 +71,10 @@ class Launcher:
 
     def _answer(self) -> bool:
         space = socket.CMSG_SPACE(3 * array.array("i").itemsize)
-        message, ancillary, _, _ = self._control.recvmsg(MESSAGE_BYTES, space)
+        try:
+            message, ancillary, _, _ = self._control.recvmsg(MESSAGE_BYTES, space)
+        except OSError:
+            message = b""
         if not message:
             return False
         descriptors = array.array("i")
@@ -174,7 +178,8 @@ class Launcher:
                 self._say({"exited": serial, "status": status, "cpu_s": usage.ru_utime + usage.ru_stime})
 
     def _say(self, answer: dict[str, Any]) -> None:
-        self._control.send(json.dumps(answer).encode())
+        with suppress(OSError):  # the server is gone; the next look at the socket ends us
+            self._control.send(json.dumps(answer).encode())
 
 
 def _high(descriptor: int) -> int:
