@@ -9,8 +9,9 @@ OPEN_FILES = 64
 THREADS = 48
 CPU_S = 3_600  # a process never gets this old busy; the server watches the time of each call
 
-# What V8 and libuv need beside the heap and the buffers of a script: code, stacks of threads, the runtime's own.
-OVERHEAD_BYTES = 320 << 20
+# What counts beside the heap and the buffers of a script: 512 MB that V8 sets aside for machine code and hardly uses,
+# stacks of threads, the runtime's own.
+OVERHEAD_BYTES = 640 << 20
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,8 @@ class Launcher:
         finally:
             for pid in self._pids.values():
                 os.kill(pid, signal.SIGKILL)
+            for pid in self._pids.values():
+                os.waitpid(pid, 0)
 
     def _answer(self) -> bool:
         space = socket.CMSG_SPACE(3 * array.array("i").itemsize)

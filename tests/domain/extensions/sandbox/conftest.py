@@ -1,0 +1,62 @@
+"""Sandboxes for tests."""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from freehold.domain.extensions.sandbox import Sandbox, SandboxUnavailable, processes, runtime
+from tests.domain.extensions.sandbox.hostile import NAKED
+
+OpenSandbox = Callable[..., Awaitable[Sandbox]]
+
+
+@pytest.fixture
+async def open_sandbox() -> AsyncIterator[OpenSandbox]:
+    """Start sandboxes that end with the test. The level is `none`, so that what is missing here does not matter."""
+    opened: list[Sandbox] = []
+
+    async def open_one(**options: Any) -> Sandbox:
+        sandbox = Sandbox(**{"require_level": "none", **options})
+        opened.append(sandbox)
+        try:
+            await sandbox.start()
+        except SandboxUnavailable as error:
+            pytest.skip(error.message)
+        return sandbox
+
+    yield open_one
+    for sandbox in opened:
+        await sandbox.close()
+
+
+@pytest.fixture
+async def sandbox(open_sandbox: OpenSandbox) -> Sandbox:
+    """A sandbox with every layer that this machine offers."""
+    return await open_sandbox()
+
+
+@pytest.fixture
+def naked_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the worker's code that also runs scripts outside of any context."""
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents:  # another user has to reach it, as it reaches an installation
+        if parent.owner() != "root" or parent.stat().st_mode & 0o005 != 0o005:
+            parent.chmod(parent.stat().st_mode | 0o005)
+        if parent.name.startswith("pytest-of-"):
+            break
+    worker = tmp_path / "worker"
+    shutil.copytree(runtime.WORKER, worker)
+    (worker / "kinds" / "naked.cjs").write_text(NAKED)
+    for path in [worker, *worker.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    # The real functions of `net`, which the worker replaces, for scripts that have got hold of them.
+    egress = (worker / "egress.cjs").read_text()
+    (worker / "egress.cjs").write_text(
+        "const n = require('node:net'); n._real = { connect: n.connect };\n" + egress.replace("'use strict';", "", 1)
+    )
+    monkeypatch.setattr(runtime, "WORKER", worker)
+    monkeypatch.setattr(processes, "WORKER", worker)
+    return worker
