@@ -114,6 +114,11 @@ class Sandbox:
         return self._pool.workers if self._pool is not None else ()
 
     @property
+    def fork_server_pid(self) -> int:
+        """The process that starts the others; 0 when nothing was started."""
+        return self._fork_server.pid if self._fork_server is not None else 0
+
+    @property
     def waiting(self) -> int:
         """Calls that wait for a process."""
         return self._pool.waiting if self._pool is not None else 0
