@@ -30,6 +30,12 @@ def find_postgres() -> Path | None:
     return max((path.parent for path in debian), key=lambda folder: float(folder.parent.name), default=None)
 
 
+def find_mariadb() -> Path | None:
+    """Return MariaDB's server."""
+    found = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
+    return Path(found) if found else None
+
+
 def find_gnupg() -> Path | None:
     """Return the gpg executable."""
     found = shutil.which("gpg")
@@ -102,6 +108,7 @@ class Need:
 MARKERS = {
     "browser": Need(find_chromium, "no Chromium (Debian: apt-get install chromium)", "chromium"),
     "postgres": Need(find_postgres, "no PostgreSQL server (Debian: apt-get install postgresql)", "postgresql"),
+    "mariadb": Need(find_mariadb, "no MariaDB server (Debian: apt-get install mariadb-server)", "mariadb-server"),
     "gnupg": Need(find_gnupg, "no GnuPG (Debian: apt-get install gnupg)", "gnupg"),
     "curl": Need(find_curl, "no curl (Debian: apt-get install curl)", "curl"),
     "jq": Need(find_jq, "no jq (Debian: apt-get install jq)", "jq"),
