@@ -51,7 +51,7 @@ const standIns = {
 
 function copyOf(name) {
   const real = require(`node:${name}`);
-  if (typeof real !== 'function') return Object.assign(Object.create(null), real);
+  if (typeof real !== 'function') return { ...real };
   // Modules that are a function or a class (`events`, `stream`, `assert`): the same one, because others compare it.
   return real;
 }

@@ -37,7 +37,7 @@ _NAME = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*")
 _VERSION = re.compile(
     r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?:\+[0-9A-Za-z.-]+)?"
 )
-_RANGE = re.compile(r"latest|[~^]?\d{1,6}(?:\.(?:\d{1,6}|x|\*)){0,2}|\*")
+_RANGE = re.compile(r"latest|[~^]?(?:0|[1-9]\d{0,5})(?:\.(?:0|[1-9]\d{0,5}|x|\*)){0,2}|\*")
 _REQUIRED = re.compile(r"""\brequire\s*\(\s*(['"`])((?:@[^'"`@/]+/)?[^'"`@/]+)@([^'"`/]+)(?:/[^'"`]*)?\1\s*\)""")
 # Written for machines and readers, never loaded.
 _LEFT_OUT = (".map", ".d.ts", ".d.mts", ".d.cts", ".ts", ".mts", ".cts", ".md", ".markdown", ".flow", ".node", ".html")
