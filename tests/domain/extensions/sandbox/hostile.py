@@ -1,8 +1,10 @@
 """Scripts that try to get out, and what each is stopped by.
 
-They do not start where a script starts: they run in Node's own context, with its real `require` and `process`, as if they
-had got out of theirs already. Each answers "refused: …" or "open: …", or is ended.
+They do not start where a script starts: they run in Node's own context, with its real `require` and `process`, as if
+they had got out of theirs already. Each answers "refused: …" or "open: …", or is ended.
 """
+
+# ruff: noqa: E501 - a line of JavaScript is one line
 
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """Calls of scripts: values, errors, logs, state between calls, and what one call does to the next."""
 
+# ruff: noqa: E501 - a line of JavaScript is one line
+
 import asyncio
 import os
 from pathlib import Path
@@ -116,7 +118,7 @@ async def test_modules_are_loaded_once_and_keep_their_state(sandbox: Sandbox) ->
 
 
 async def test_scripts_share_no_objects_and_tenants_no_process(sandbox: Sandbox) -> None:
-    mark = "exports.run = () => { globalThis.mark = 1; Array.prototype.mark = 1; return [][`mark`]; };"
+    mark = "exports.run = () => { globalThis.mark = 1; Array.prototype.mark = 1; return [].mark; };"
     look = "exports.run = () => [typeof globalThis.mark, typeof [].mark, typeof Object.prototype.mark];"
 
     assert (await run(sandbox, mark)).value == 1
@@ -156,7 +158,9 @@ async def test_a_script_cannot_reach_nodes_own_context_by_its_constructors(sandb
 
 
 async def test_a_script_may_make_code_of_text_in_its_own_context(sandbox: Sandbox) -> None:
-    assert (await run(sandbox, "exports.run = () => eval('1 + 1') + new Function('return typeof process.pid')();")).value == "2number"
+    assert (
+        await run(sandbox, "exports.run = () => eval('1 + 1') + new Function('return typeof process.pid')();")
+    ).value == "2number"
 
 
 async def test_secrets_reach_the_kind_and_not_the_script(sandbox: Sandbox) -> None:
@@ -183,7 +187,9 @@ async def test_a_call_that_computes_too_long_ends_before_its_deadline(open_sandb
 
 
 async def test_a_slow_call_does_not_hold_up_the_others(sandbox: Sandbox) -> None:
-    slow = asyncio.create_task(run(sandbox, "exports.run = () => new Promise((keep) => setTimeout(keep, 1500, 'slow'));"))
+    slow = asyncio.create_task(
+        run(sandbox, "exports.run = () => new Promise((keep) => setTimeout(keep, 1500, 'slow'));")
+    )
     await asyncio.sleep(0.05)
 
     assert (await run(sandbox, "exports.run = () => 'quick';", timeout_s=1)).value == "quick"
@@ -255,22 +261,42 @@ async def test_what_a_call_leaves_computing_is_ended(sandbox: Sandbox) -> None:
     pytest.fail("the process still computes")
 
 
-async def test_a_kind_asks_the_server_while_it_runs(sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_a_kind_asks_the_server_while_it_runs(open_sandbox: OpenSandbox, naked_worker: Path) -> None:
+    (naked_worker / "kinds" / "asking.cjs").write_text(
+        "const { load } = require('./module.cjs');"
+        "module.exports = { load, invoke: (found, given, tools) => found(tools.ask, tools.secrets, ...given) };"
+    )
+    sandbox = await open_sandbox()
+
     async def answer(content: Any) -> Any:
         if content == "refuse":
             raise BadRequest("not this", code="refused")
         return {"doubled": content * 2}
 
-    code = "exports.run = async (tools) => tools;"
-    outcome = await run(sandbox, code, 4, answers={"double": answer})
+    code = """exports.run = async (ask, secrets, value) =>
+        [await ask('double', value), await ask('double', 'refuse').catch((e) => [e.message, e.code]), secrets.KEY];"""
+    outcome = await run(sandbox, code, 4, kind="asking", answers={"double": answer}, secrets={"KEY": "value"})
 
-    assert outcome.value == 4  # the script itself has no such tool; kinds hand it out
+    assert outcome.value == [{"doubled": 8}, ["not this", "refused"], "value"]
+
+
+async def test_what_nobody_offers_cannot_be_asked_for(open_sandbox: OpenSandbox, naked_worker: Path) -> None:
+    (naked_worker / "kinds" / "asking.cjs").write_text(
+        "const { load } = require('./module.cjs');"
+        "module.exports = { load, invoke: (found, given, tools) => found(tools.ask) };"
+    )
+    sandbox = await open_sandbox()
+
+    outcome = await run(sandbox, "exports.run = (ask) => ask('everything');", kind="asking")
+
+    assert outcome.error is not None
+    assert outcome.error.kind == "protocol"
 
 
 async def test_code_does_not_run_below_the_level_that_is_required(open_sandbox: OpenSandbox) -> None:
     weak = Sandbox(require_level="strong", disabled_layers=("namespaces", "seccomp"))
 
-    with pytest.raises(SandboxUnavailable, match="basic is|level basic|requires|required"):
+    with pytest.raises(SandboxUnavailable, match="offers level basic, strong is required"):
         await weak.call("acme", Script("a", "1", "exports.run = () => 1;"), "run", [])
     await weak.close()
 

@@ -1,5 +1,7 @@
 """Every hostile script on every set of layers, what it leaves behind, and the table of it in the guide."""
 
+# ruff: noqa: E501 - a line of JavaScript is one line
+
 import asyncio
 import os
 import socket
@@ -93,9 +95,7 @@ async def test_hostile_scripts_are_contained(
     _results[layers] = findings
     report = await sandbox.report()
     not_contained = {
-        attack.name: findings[attack.name]
-        for attack in ATTACKS
-        if not contained(attack, findings[attack.name], layers)
+        attack.name: findings[attack.name] for attack in ATTACKS if not contained(attack, findings[attack.name], layers)
     }
     assert not_contained == {}, report.found
 
@@ -167,7 +167,7 @@ async def test_a_killed_server_leaves_no_process(tmp_path: Path) -> None:
         "    await sandbox.call('t', Script('a', '1', 'exports.f = () => 1'), 'f', [])\n"
         "    busy = asyncio.create_task(sandbox.call('t', Script('b', '1', 'exports.f = () => { for (;;); }'), 'f', []))\n"
         "    await asyncio.sleep(0.3)\n"
-        "    print(*[worker.pid for worker in sandbox.workers], sandbox._fork_server.pid, flush=True)\n"
+        "    print(*[worker.pid for worker in sandbox.workers], sandbox.fork_server_pid, flush=True)\n"
         "    await busy\n"
         "asyncio.run(main())\n"
     )
