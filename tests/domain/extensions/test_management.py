@@ -1,5 +1,9 @@
 """Rules, hooks and actions through the Management API of a live server, as Auth0 answers (recorded)."""
 
+import contextlib
+import json
+import sqlite3
+import time
 from typing import Any
 
 import httpx
@@ -274,3 +278,63 @@ class TestTokensOfClients:
 
         assert (answer.status_code, answer.json()["error"]) == (status, error)
         assert "secret detail" not in answer.text
+
+
+class TestRegistering:
+    """Code around a registration, through the database endpoints and the Management API."""
+
+    CONNECTION = "Username-Password-Authentication"
+
+    def sign_up(self, tenant: LiveServer, email: str) -> httpx.Response:
+        client_id = tenant.facts["management"]["client_id"]
+        with tenant.client() as http:
+            return http.post("/dbconnections/signup", json={
+                "client_id": client_id, "connection": self.CONNECTION, "email": email, "password": "Correct-Horse-7!",
+            })  # fmt: skip
+
+    def enable(self, tenant: LiveServer, api: httpx.Client) -> None:
+        connection = next(each for each in api.get("/connections").json() if each["name"] == self.CONNECTION)
+        wanted = [{"client_id": tenant.facts["management"]["client_id"], "status": True}]
+        assert api.patch(f"/connections/{connection['id']}/clients", json=wanted).status_code == 204
+
+    def bind(self, api: httpx.Client, trigger: str, code: str) -> None:
+        made = make_action(api, name=trigger, code=code, supported_triggers=[{"id": trigger}], deploy=True)
+        wanted = {"bindings": [{"ref": {"type": "action_id", "value": made["id"]}}]}
+        assert api.patch(f"/actions/triggers/{trigger}/bindings", json=wanted).status_code == 200
+
+    def test_code_decides_who_registers_and_with_what(self, tenant: LiveServer, api: httpx.Client) -> None:
+        self.enable(tenant, api)
+        self.bind(api, "pre-user-registration", """exports.onExecutePreUserRegistration = async (event, api) => {
+            if (event.user.email.endsWith('@evil.example')) api.access.deny('evil', 'Not from there.');
+            api.user.setAppMetadata('from', event.connection.name); };""")  # fmt: skip
+
+        refused = self.sign_up(tenant, "eve@evil.example")
+        assert (refused.status_code, refused.json()["description"]) == (400, "Not from there.")
+        assert self.sign_up(tenant, "ada@example.com").status_code == 200
+        found = api.get("/users", params={"q": "email:*example*", "search_engine": "v3"}).json()
+        assert [(user["email"], user["app_metadata"]) for user in found] == [
+            ("ada@example.com", {"from": self.CONNECTION})
+        ]
+
+    def test_code_is_told_afterwards(self, tenant: LiveServer, api: httpx.Client) -> None:
+        self.enable(tenant, api)
+        hook = {
+            "name": "told", "triggerId": "post-change-password", "enabled": True,
+            "script": "module.exports = function (user, context, cb) { console.log(user.email); cb(); };",
+        }  # fmt: skip
+        assert api.post("/hooks", json=hook).status_code == 201
+        self.sign_up(tenant, "ada@example.com")
+        user = api.get("/users-by-email", params={"email": "ada@example.com"}).json()[0]
+
+        assert api.patch(f"/users/{user['user_id']}", json={"password": "Another-Horse-8!"}).status_code == 200
+
+        deadline = time.monotonic() + 20
+        while not (found := self.executions(tenant)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert [(trigger, json.loads(results)[0]["logs"]) for trigger, results in found] == [
+            ("post-change-password", [{"level": "log", "text": "ada@example.com"}])
+        ]
+
+    def executions(self, tenant: LiveServer) -> list[tuple[str, str]]:
+        with contextlib.closing(sqlite3.connect(tenant.data / "freehold.db")) as database:
+            return database.execute("select trigger_id, results from executions").fetchall()

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from freehold.domain.connections import CONNECTIONS
+from freehold.domain.extensions import points
 from freehold.domain.users import linking, shown
 from freehold.domain.users.accounts import PreparedPassword, create_user, delete_user, prepare_password
 from freehold.domain.users.changes import LongName, Name, PreparedChange, UserPatch, apply_change, prepare_change
@@ -18,6 +19,7 @@ from freehold.domain.users.listing import list_users
 from freehold.kernel.declare import Actor, Length, Operation, Pattern, documents
 from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.conditions import if_match
+from freehold.kernel.declare.documents import Record
 from freehold.kernel.declare.fields import Fields
 from freehold.kernel.declare.validation import InvalidBody
 from freehold.kernel.errors import BadRequest, Forbidden
@@ -146,7 +148,19 @@ async def patch_user(call: Call) -> dict[str, Any]:
         )
     if prepared.password is not None and record.document.get("email"):
         await call.services.mail.send_password_changed(call.tx, call.tenant, record.id)
+    if prepared.password is not None and prepared.database is not None:
+        await _tell_of_password(call, record, prepared.database)
     return shown.of_record(record)
+
+
+async def _tell_of_password(call: Call, record: Record, database: Database) -> None:
+    if await points.has_code(call.services.store, call.tenant, "post-change-password"):
+        connection = {"id": database.id, "name": database.name, "strategy": database.strategy}
+        request = {"ip": call.actor.ip, "user_agent": call.actor.user_agent}
+        user = {name: value for name, value in record.document.items() if name != "identities"}
+        await points.tell(
+            call.tx, call.tenant, "post-change-password", user=user, connection=connection, request=request
+        )
 
 
 async def delete_one(call: Call) -> None:

@@ -8,6 +8,8 @@ everything the old password opened is closed.
 from typing import Any
 from urllib.parse import urlencode
 
+from msgspec.structs import asdict
+
 from freehold.domain.tickets import State, find_ticket, use_ticket
 from freehold.domain.tickets import Ticket as Proof
 from freehold.domain.users import (
@@ -26,7 +28,7 @@ from freehold.kernel.errors import Forbidden
 from freehold.kernel.http.csrf import form_token, verify_form
 from freehold.kernel.http.request import Request as HttpRequest
 from freehold.kernel.http.response import Response
-from freehold.login import cookies, flow, views
+from freehold.login import cookies, custom_code, flow, views
 from freehold.login.answers import show
 from freehold.login.flow import Visit, visit
 from freehold.login.password_hints import hints_for
@@ -148,6 +150,7 @@ async def _set(
             client_id=proof.payload.get("client_id"), user_agent=http.headers.get("user-agent"), hostname=http.host,
         )  # fmt: skip
         await http.services.mail.send_password_changed(tx, tenant, user.user_id)
+        await custom_code.tell(tx, http, "post-change-password", asdict(user), database)
     return None
 
 

@@ -7,6 +7,7 @@ switch sign-up off. The mail to verify the address is sent behind the answer.
 from collections.abc import Mapping
 from typing import Any
 
+from freehold.domain.extensions.executions import keep_all
 from freehold.domain.users import (
     Database,
     PasswordRefused,
@@ -20,7 +21,7 @@ from freehold.kernel.declare.validation import InvalidBody
 from freehold.kernel.errors import BadRequest, Conflict, Forbidden
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response
-from freehold.login import flow, views
+from freehold.login import custom_code, flow, views
 from freehold.login.flow import Visit, visit
 from freehold.login.password_hints import hints_for
 from freehold.login.steps.sign_in import LONGEST_FIELD, event, finish
@@ -58,6 +59,8 @@ async def submit(http: Request) -> Response:
         problem = views.Problem(_REFUSALS.get(refusal.name, "password-policy-not-conformant"), "password")
     except (PasswordTooLong, PasswordNotUsable) as error:
         problem = views.Problem("password-policy-not-conformant", "password", error.message)
+    except custom_code.RegistrationRefused as refusal:
+        problem = views.Problem("custom-script-error-code", text=refusal.message)
     except InvalidBody as error:
         problem = _malformed(error, given)
     except BadRequest as error:
@@ -74,11 +77,16 @@ async def _make(here: Visit, database: Database, given: Mapping[str, Any], passw
     prepared = await prepare_password(
         here.store, here.tenant, http.services.passwords, database, password=password, profile=given
     )
+    profile, executions = await custom_code.before_registration(
+        http, database, given, password=password, client=here.client
+    )
     async with here.store.transaction() as tx:
+        await keep_all(tx, here.tenant, executions)
         record = await sign_up(
-            tx, here.tenant, database, given, password=prepared, client_id=here.client.client_id,
+            tx, here.tenant, database, profile, password=prepared, client_id=here.client.client_id,
             ip=http.client_ip, user_agent=http.headers.get("user-agent", ""),
         )  # fmt: skip
+        await custom_code.tell(tx, http, "post-user-registration", record.document, database)
         if "email" in given:
             await http.services.mail.send_verification_email(
                 tx, here.tenant, record.id, client_id=here.client.client_id

@@ -9,6 +9,7 @@ from typing import Any
 
 from freehold.domain.applications import CLIENTS, Client
 from freehold.domain.connections import CONNECTIONS, Connection, enabled_connections
+from freehold.domain.extensions.executions import keep_all
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import Database, PasswordRefused, get_database, prepare_password
 from freehold.domain.users import sign_up as make_user
@@ -17,6 +18,7 @@ from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import BadRequest, Conflict, FreeholdError
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import HTML, Response, json
+from freehold.login import custom_code
 from freehold.protocols.oauth.errors import InvalidRequest
 
 SENT = "We've just sent you an email to reset your password."
@@ -92,11 +94,16 @@ async def _make(request: Request, params: Mapping[str, Any], client: Client | No
         prepared = await prepare_password(
             services.store, tenant, services.passwords, database, password=password, profile=given
         )
+        profile, executions = await custom_code.before_registration(
+            request, database, given, password=password, client=client
+        )
         async with services.store.transaction() as tx:
+            await keep_all(tx, tenant, executions)
             record = await make_user(
-                tx, tenant, database, given, password=prepared, client_id=client.client_id if client else "",
+                tx, tenant, database, profile, password=prepared, client_id=client.client_id if client else "",
                 ip=request.client_ip, user_agent=request.headers.get("user-agent", ""),
             )  # fmt: skip
+            await custom_code.tell(tx, request, "post-user-registration", record.document, database)
             if "email" in given:
                 await services.mail.send_verification_email(
                     tx, tenant, record.id, client_id=client.client_id if client else None
@@ -107,6 +114,8 @@ async def _make(request: Request, params: Mapping[str, Any], client: Client | No
         raise
     except (PasswordTooLong, PasswordNotUsable) as error:
         raise SignUpRefused("invalid_password", error.message) from None
+    except custom_code.RegistrationRefused as refusal:
+        raise SignUpRefused(description=refusal.message) from None
     except BadRequest:
         raise SignUpRefused from None
     return json(_shown(record.document, given))

@@ -11,9 +11,9 @@ from freehold.domain.extensions import points
 from freehold.domain.extensions.executions import Execution, keep_all, summary
 from freehold.domain.keys import signing_key
 from freehold.kernel.declare import documents
+from freehold.login.code_facts import client_facts, request_facts
 from freehold.protocols.oauth.access_tokens import sign_access_token
 from freehold.protocols.oauth.audiences import NotGranted, default_audience, find_api, not_granted
-from freehold.protocols.oauth.code_facts import client_facts, request_facts
 from freehold.protocols.oauth.errors import AccessDenied, CodeRefused, InvalidRequest
 from freehold.protocols.oauth.exchange import Grant, TokenRequest, record
 
