@@ -46,6 +46,7 @@ from freehold.protocols.oauth.errors import render_oauth_error
 from freehold.protocols.oauth.routes import add_routes as add_oauth_routes
 from freehold.registry import REGISTRY
 from freehold.surfaces import dashboard
+from freehold.surfaces.ceremony.api import add_routes as add_ceremony_routes
 from freehold.surfaces.ceremony.delivery.rounds import look_after_exports
 from freehold.surfaces.management.edge import render_error as render_management_error
 from freehold.surfaces.management.routes import add_routes as add_management_routes
@@ -105,6 +106,7 @@ def build_router(
     add_login_routes(router)
     add_job_routes(router)
     dashboard.add_routes(router)
+    add_ceremony_routes(router)
     return router
 
 

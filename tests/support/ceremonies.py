@@ -46,6 +46,7 @@ from freehold.domain.tenants.directory import TenantDirectory
 from freehold.kernel.clock import FakeClock
 from freehold.kernel.config import Settings
 from freehold.kernel.crypto.otp import totp_key
+from freehold.kernel.crypto.sealing import MasterKey
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.jobs import Job, JobRunner
 from freehold.kernel.store import Store
@@ -229,7 +230,8 @@ class Hall:
         now = self.clock.now_ms()
         return Artefact(
             id="art_1", size=1234, sha256=hashlib.sha256(b"a file").hexdigest(), store_key="art_1.pgp",
-            counts={"password_hashes": 2}, recipients=tuple(r.fingerprint for r in ceremony.request.recipients),
+            counts={"password_hashes": 2},
+            recipients=tuple(subkey for r in ceremony.request.recipients for subkey in r.subkeys),
             created_at_ms=now, expires_at_ms=now + ceremony.request.retention_days * 86_400_000,
         )  # fmt: skip
 
@@ -309,7 +311,8 @@ def clock() -> FakeClock:
 async def hall(store: Store, clock: FakeClock, tmp_path: Path) -> Hall:
     """A tenant with a relaxed policy, so that tests need not wait for a week."""
     settings = Settings(data_dir=tmp_path, **RELAXED)
-    tenants = directory(store, REGISTRY)
+    master = MasterKey.load_or_create(settings.data.master_key)
+    tenants = directory(store, REGISTRY, master)
     tenants.witness = witnesses_of(settings)
     tenant = await tenants.create("acme", "acme.test")
     made = Hall(store, tenants, tenant, settings, clock)

@@ -122,9 +122,9 @@ class Installation:
 
 
 @contextmanager
-def started(data: Path, *, database_url: str = "") -> Iterator[Installation]:
-    """An installation on this data folder."""
-    settings = Settings(data_dir=data, database_url=database_url, password_threads=1, outbox="on")
+def started(data: Path, *, database_url: str = "", **changes: Any) -> Iterator[Installation]:
+    """An installation on this data folder, with these settings besides."""
+    settings = Settings(data_dir=data, database_url=database_url, password_threads=1, outbox="on", **changes)
     settings.data.prepare()
     clock = FakeClock(START)
     loop = asyncio.new_event_loop()

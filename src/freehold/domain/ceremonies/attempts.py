@@ -14,7 +14,7 @@ from freehold.domain.audit import AuditActor
 from freehold.domain.ceremonies import clocks
 from freehold.domain.ceremonies.notices import announce
 from freehold.domain.ceremonies.people import actor_of, check_acting
-from freehold.domain.ceremonies.policy import Policy, from_snapshot, policy_of, stricter
+from freehold.domain.ceremonies.policy import Policy, policy_in_force, policy_of
 from freehold.domain.ceremonies.records import (
     CameWithAnArchive,
     Ceremony,
@@ -62,7 +62,7 @@ class Attempt:
 
     def policy_for(self, ceremony: Ceremony) -> Policy:
         """What this ceremony demands: what it was requested under, and what has become stricter since."""
-        return stricter(from_snapshot(ceremony.request.policy), self.policy)
+        return policy_in_force(self.settings, self.tenant, ceremony.request.policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,6 +113,11 @@ def policy_of(settings: Settings, tenant: TenantScope) -> Policy:
     )
 
 
+def policy_in_force(settings: Settings, tenant: TenantScope, snapshot: dict[str, Any]) -> Policy:
+    """What a request's ceremony demands: what it was requested under, and what has become stricter since."""
+    return stricter(from_snapshot(snapshot), policy_of(settings, tenant))
+
+
 def from_snapshot(snapshot: dict[str, Any]) -> Policy:
     """The policy that a request was made under."""
     return msgspec.convert({name: value for name, value in snapshot.items() if name != "relaxed"}, Policy)

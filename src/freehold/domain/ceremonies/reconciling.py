@@ -7,7 +7,7 @@ from freehold.domain.audit import OPERATOR, SYSTEM_ACTOR
 from freehold.domain.ceremonies import clocks
 from freehold.domain.ceremonies.completeness import Incomplete, check_complete
 from freehold.domain.ceremonies.notices import announce
-from freehold.domain.ceremonies.policy import Policy, from_snapshot, policy_of, stricter
+from freehold.domain.ceremonies.policy import Policy, policy_in_force
 from freehold.domain.ceremonies.progress import (
     REMINDER_MS,
     TOPIC_BUILD,
@@ -64,7 +64,7 @@ async def reconcile(store: Store, tenant: TenantScope, settings: Settings) -> No
 async def _reconcile_one(tx: Transaction, tenant: TenantScope, ceremony: Ceremony, settings: Settings) -> None:
     now = tenant.clock.now_ms()
     over = ceremony.deadline_ms is not None and now >= ceremony.deadline_ms
-    policy = stricter(from_snapshot(ceremony.request.policy), policy_of(settings, tenant))
+    policy = policy_in_force(settings, tenant, ceremony.request.policy)
     if not await began_here(tx, tenant, ceremony):
         await _end_restored(tx, tenant, ceremony)
     elif ceremony.state in WITH_FILE:

@@ -387,6 +387,6 @@ def _check_artefact(
         return ""
     if not complete or built != [known]:
         raise BundleRefused("other_file", "The file is not the one of which the audit log tells.")
-    if sorted(known["recipients"]) != sorted(recipient.fingerprint for recipient in request.recipients):
+    if sorted(known["recipients"]) != sorted(subkey for one in request.recipients for subkey in one.subkeys):
         raise BundleRefused("other_recipients", "The file is encrypted to others than the request names.")
     return str(known["sha256"])

@@ -35,6 +35,7 @@ from freehold.surfaces.ceremony.delivery.destruction import destroy
 from freehold.surfaces.ceremony.delivery.ranges import wanted_part
 from freehold.surfaces.ceremony.delivery.stores import ArtefactStore, store_named
 from freehold.surfaces.ceremony.delivery.tickets import Ticket, find_ticket, open_ticket
+from freehold.surfaces.ceremony.working import follow_download
 
 CONTENT_TYPE = "application/octet-stream"
 RUN_CHUNKS = 16
@@ -231,6 +232,8 @@ async def _finish(delivery: _Delivery, sent: int, *, ended: bool) -> None:
                 await record_access(
                     tx, tenant, artefact, delivery.actor, outcome, first=delivery.start, sent=sent
                 )  # fmt: skip
+            if whole:
+                await follow_download(tx, tenant, artefact, delivery.actor, sent=sent)
     except Unavailable as error:
         _log.error("download_end_not_recorded", artefact_id=artefact.id, reason=error.code)
         return

@@ -1,0 +1,142 @@
+"""Where ceremonies and their files meet: a complete ceremony gets a file, an expired one loses it.
+
+Both are jobs that may come twice or be interrupted anywhere. A round every minute keeps a ceremony's state in step with
+its file, whichever of the two ended first.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+from freehold.domain import ceremonies
+from freehold.domain.audit import AuditActor
+from freehold.domain.ceremonies import Ceremony, Incomplete
+from freehold.kernel import log
+from freehold.kernel.declare import TenantScope
+from freehold.kernel.errors import Conflict, Unavailable
+from freehold.kernel.jobs import Job
+from freehold.kernel.store import Store, Transaction
+from freehold.surfaces.ceremony.build.builder import Recipient
+from freehold.surfaces.ceremony.build.preparing import Plan, prepare_export
+from freehold.surfaces.ceremony.build.sealing import BuildFailed
+from freehold.surfaces.ceremony.delivery.artefacts import DESTROYED, Artefact, NewArtefact, artefact_of, insert_artefact
+from freehold.surfaces.ceremony.delivery.destruction import destroy
+
+TOPIC_STEP = "ceremony.in_step"
+EVERY_S = 60
+DAY_S = 86_400
+
+_log = log.get_logger("ceremony")
+
+
+async def build(job: Job) -> None:
+    """Make the file of a ceremony that is being prepared, from scratch each time."""
+    services = job.services
+    store: Store = services.store
+    tenant: TenantScope = await services.tenants.by_id(job.tenant_id)
+    ceremony = await ceremonies.find_ceremony(store, tenant, job.payload.decode())
+    if ceremony is None or ceremony.state != "preparing":
+        async with store.transaction() as tx:
+            await job.finish(tx)
+        return
+    try:
+        new = await prepare_export(services, tenant, await plan_of(services, tenant, ceremony))
+        async with store.transaction() as tx:
+            current = await ceremonies.get_ceremony(tx, tenant, ceremony.id)
+            artefact = await insert_artefact(tx, tenant, new)
+            await ceremonies.finish_build(tx, tenant, current, artefact=remembered(current, new, artefact))
+            await job.finish(tx)
+    except (BuildFailed, Incomplete) as error:
+        _log.error("export_not_prepared", tenant_id=tenant.id, ceremony_id=ceremony.id, reason=error.code)
+        async with store.transaction() as tx:
+            current = await ceremonies.get_ceremony(tx, tenant, ceremony.id)
+            if current.state == "preparing":
+                await ceremonies.fail_build(tx, tenant, current, reason=error.message)
+            await job.finish(tx)
+
+
+async def plan_of(services: Any, tenant: TenantScope, ceremony: Ceremony) -> Plan:
+    """What is to be built, once everything has been checked again. Raises Incomplete."""
+    store, settings = services.store, services.settings
+    policy = ceremonies.policy_in_force(settings, tenant, ceremony.request.policy)
+    evidence = await ceremonies.check_complete(store, tenant, ceremony, tenant.clock.now(), policy=policy)
+    request = evidence.request
+    return Plan(
+        ceremony_id=ceremony.id,
+        digest=ceremony.digest,
+        requester_id=request.requester.id,
+        kinds=request.kinds,
+        connections=request.connections,
+        recipients=tuple(
+            Recipient(certificate=evidence.certificates[recipient.fingerprint], subkeys=recipient.subkeys)
+            for recipient in request.recipients
+        ),
+        evidence=evidence.files,
+        retention_s=policy.retention_days * DAY_S,
+        download_limit=policy.download_limit,
+        ends_with_download=policy.remove_after_download,
+    )
+
+
+def remembered(ceremony: Ceremony, new: NewArtefact, artefact: Artefact) -> ceremonies.Artefact:
+    """What the ceremony remembers of a file. That it is encrypted to exactly these keys was read from it."""
+    subkeys = sorted(subkey for recipient in ceremony.request.recipients for subkey in recipient.subkeys)
+    return ceremonies.Artefact(
+        id=new.id, size=new.size, sha256=new.sha256, store_key=new.id, counts=new.counts,
+        recipients=tuple(subkeys), created_at_ms=artefact.created_at_ms,
+        expires_at_ms=artefact.expires_at_ms,
+    )  # fmt: skip
+
+
+async def remove(job: Job) -> None:
+    """Destroy the file of an expired ceremony, and its key."""
+    services = job.services
+    tenant: TenantScope = await services.tenants.by_id(job.tenant_id)
+    ceremony = await ceremonies.find_ceremony(services.store, tenant, job.payload.decode())
+    if ceremony is not None and ceremony.state == "expired" and ceremony.is_active:
+        await _remove(services, tenant, ceremony)
+    async with services.store.transaction() as tx:
+        await job.finish(tx)
+
+
+async def follow_download(
+    tx: Transaction, tenant: TenantScope, artefact: Artefact, actor: AuditActor, *, sent: int
+) -> None:
+    """Tell the ceremony that somebody has the whole file."""
+    ceremony = await ceremonies.find_ceremony(tx, tenant, artefact.ceremony_id)
+    if ceremony is not None and ceremony.state in {"ready", "downloaded"}:
+        details = {"artefact": artefact.id, "sha256": artefact.sha256, "sent": sent}
+        await ceremonies.record_download(tx, tenant, ceremony, actor=actor, details=details)
+
+
+async def go_round(job: Job) -> None:
+    """Keep ceremonies in step with their files, over all tenants."""
+    for tenant in await job.services.tenants.all():
+        await keep_in_step(job.services, tenant)
+
+
+async def keep_in_step(services: Any, tenant: TenantScope) -> None:
+    """Expire ceremonies whose file is gone already, and end those whose file was to go."""
+    for ceremony in await ceremonies.list_ceremonies(services.store, tenant):
+        if ceremony.state not in {"ready", "downloaded"}:
+            continue
+        artefact = await artefact_of(services.store, tenant, ceremony.id)
+        if artefact is not None and artefact.state != DESTROYED:
+            continue
+        with suppress(Conflict, Unavailable):  # somebody else was quicker, or it is tried again in a minute
+            async with services.store.transaction() as tx:
+                current = await ceremonies.get_ceremony(tx, tenant, ceremony.id)
+                reason = artefact.destroyed_because if artefact else "the file is not here"
+                await ceremonies.expire(tx, tenant, current, reason=reason)
+
+
+async def _remove(services: Any, tenant: TenantScope, ceremony: Ceremony) -> None:
+    artefact = await artefact_of(services.store, tenant, ceremony.id)
+    if artefact is not None:
+        await destroy(
+            services.store, services.settings, tenant, artefact.id, because=ceremony.reason or "its time is over"
+        )  # fmt: skip
+    async with services.store.transaction() as tx:
+        current = await ceremonies.get_ceremony(tx, tenant, ceremony.id)
+        if current.state == "expired":
+            details = {"artefact": artefact.id, "sha256": artefact.sha256} if artefact else {}
+            await ceremonies.finish_removal(tx, tenant, current, details=details)
