@@ -14,7 +14,8 @@ from typing import Any
 
 from freehold.domain.audit import witnesses_of
 from freehold.domain.events import EVENTS
-from freehold.domain.extensions.sandbox import NetworkPolicy, Sandbox
+from freehold.domain.extensions.sandbox import Sandbox
+from freehold.domain.extensions.sandbox.configured import sandbox_of
 from freehold.domain.jobs import add_routes as add_job_routes
 from freehold.domain.messaging import Mailer
 from freehold.domain.protection import LoginGuard
@@ -65,8 +66,8 @@ class Services:
     tenants: TenantDirectory
     mail: Mailer
     jobs: JobRunner
-    sandbox: Sandbox
     login_guard: LoginGuard
+    sandbox: Sandbox
     conclude_sign_in: Callable[..., Awaitable[End | None]] = field(default=conclude)
     """How the protocol that began a sign-in ends it; the pages know none."""
     _windows: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -187,18 +188,11 @@ async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clo
     handlers = {topic: handler for package in REGISTRY.packages for topic, handler in package.jobs.items()}
     rounds = [Periodic(topic, every_s) for package in REGISTRY.packages for topic, every_s in package.periodic.items()]
     jobs = JobRunner(store, clock, handlers, periodic=rounds)
-    sandbox = Sandbox(
-        node=settings.sandbox_node,
-        require_level=settings.sandbox_require_level,
-        network=NetworkPolicy(settings.sandbox_allow),
-        modules_folder=settings.data.modules,
-        npm_registry=settings.npm_registry,
-        npm_folder=settings.npm_folder,
+    sandbox = sandbox_of(settings)
+    services = Services(
+        settings, store, clock, REGISTRY, keyring, passwords, tenants, Mailer(), jobs, LoginGuard(), sandbox
     )
     stack.push_async_callback(sandbox.close)
-    services = Services(
-        settings, store, clock, REGISTRY, keyring, passwords, tenants, Mailer(), jobs, sandbox, LoginGuard()
-    )
     jobs.services = services
     # What should have gone while nobody was here goes before anybody can ask for it.
     await look_after_exports(services)

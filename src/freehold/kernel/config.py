@@ -26,6 +26,7 @@ ENV_PREFIX = "FREEHOLD_"
 CONFIG_FILE = "freehold.toml"
 DEFAULT_DATA_DIR = Path("freehold-data")
 
+_TENANT_AT = re.compile(r"[A-Za-z0-9._-]+@")
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 # Without TLS only to a service on this machine.
@@ -128,29 +129,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["debug", "info", "warning", "error"], Meta(description="Lowest level that is logged.")
     ] = "info"
     access_log: Annotated[bool, Meta(description="Log a line for every request.")] = False
-    sandbox_require_level: Annotated[
-        Literal["basic", "standard", "strong"],
-        Meta(
-            description="How well tenants' custom code has to be contained; below it, none runs. `basic` is for "
-            "development on systems other than Linux."
-        ),
-    ] = "standard"
-    sandbox_allow: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="`host:port` of services with private addresses that custom code may reach, such as a "
-            "customer's database; with `tenant@` before it, for that tenant alone."
-        ),
-    ] = ()
-    sandbox_node: Annotated[
-        Path | None, Meta(description="Node.js that runs custom code, in place of the one that was installed along.")
-    ] = None
-    npm_registry: Annotated[
-        str, Meta(description="Address of the npm registry or mirror that packages of custom code come from.")
-    ] = ""
-    npm_folder: Annotated[
-        Path | None, Meta(description="Folder of `.tgz` files that npm packages come from, for use without a network.")
-    ] = None
     event_retention_days: Annotated[
         int,
         Meta(
@@ -159,6 +137,49 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "How long they may or must be kept is a matter of law.",
         ),
     ] = 90
+    sandbox_require_level: Annotated[
+        Literal["basic", "standard", "strong"],
+        Meta(
+            description="How well custom code has to be contained to run at all; `freehold doctor` says what this "
+            "machine offers. `basic` does not contain its network: for development only."
+        ),
+    ] = "standard"
+    sandbox_node: Annotated[
+        Path | None,
+        Meta(description="Node.js that runs custom code; without it the one that comes with the Python dependencies."),
+    ] = None
+    sandbox_outbound: Annotated[
+        Literal["public", "listed"],
+        Meta(description="Whether custom code may reach every public address, or only `sandbox_outbound_allow`."),
+    ] = "public"
+    sandbox_outbound_allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="`host:port` that custom code may reach although its address is not public, such as a "
+            "customer's database; `tenant@host:port`, with the tenant's id, opens it for one tenant."
+        ),
+    ] = ()
+    sandbox_memory_mb: Annotated[
+        int, Meta(ge=64, le=8192, description="Memory of a process of custom code, in MB, beside Node.js itself.")
+    ] = 256
+    sandbox_processes: Annotated[
+        int, Meta(ge=1, le=4096, description="Processes of custom code that a server process keeps at most.")
+    ] = 32
+    sandbox_total_memory_mb: Annotated[
+        int, Meta(ge=128, description="Memory of all processes of custom code together; beyond it idle ones stop.")
+    ] = 2048
+    sandbox_prestarted: Annotated[
+        int, Meta(ge=0, le=64, description="Processes kept ready for tenants that have none, once custom code has run.")
+    ] = 2
+    sandbox_idle_s: Annotated[
+        int, Meta(ge=1, description="Seconds without a call after which a process of custom code stops.")
+    ] = 300
+    npm_registry: Annotated[
+        str, Meta(description="Address of the npm registry or mirror for custom code; else npm's own configuration.")
+    ] = ""
+    npm_folder: Annotated[
+        Path | None, Meta(description="Folder of `.tgz` files that serves as the registry, for machines without one.")
+    ] = None
     admin_mfa_required: Annotated[
         bool,
         Meta(
@@ -309,6 +330,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                     raise ValueError(f"{name} holds networks such as 10.0.0.0/8, each without host bits") from None
         if not all(_HOST_AND_PORT.fullmatch(entry) for entry in self.outbound_allow):
             raise ValueError("outbound_allow holds entries such as mail.internal:25 or [fd00::7]:443")
+        if not all(
+            _HOST_AND_PORT.fullmatch(_TENANT_AT.sub("", entry, count=1)) for entry in self.sandbox_outbound_allow
+        ):
+            raise ValueError("sandbox_outbound_allow holds entries such as db.internal:5432 or TENANT@db.internal:5432")
         if self.audit_syslog and not _HOST_AND_PORT.fullmatch(self.audit_syslog):
             raise ValueError("audit_syslog is host:port")
         if self.ceremony_s3_url and not _S3_URL.fullmatch(self.ceremony_s3_url):
@@ -534,7 +559,7 @@ class DataDir:
 
     @property
     def modules(self) -> Path:
-        """npm packages of custom code, installed anew from their lock files when they are missing."""
+        """npm packages of custom code, made anew from their lock files when they are missing."""
         return self.root / "modules"
 
     @property

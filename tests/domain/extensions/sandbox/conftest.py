@@ -1,7 +1,8 @@
 """Sandboxes for tests."""
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,18 @@ async def sandbox(open_sandbox: OpenSandbox) -> Sandbox:
 
 
 @pytest.fixture
-def naked_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def open_folder() -> Iterator[Path]:
+    """A folder that another user can reach, as it reaches an installation; pytest's own folders are private."""
+    folder = Path(tempfile.mkdtemp(prefix="freehold-sandbox-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def naked_worker(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the worker's code that also runs scripts outside of any context."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents:  # another user has to reach it, as it reaches an installation
-        if parent.owner() != "root" or parent.stat().st_mode & 0o005 != 0o005:
-            parent.chmod(parent.stat().st_mode | 0o005)
-        if parent.name.startswith("pytest-of-"):
-            break
-    worker = tmp_path / "worker"
+    worker = open_folder / "worker"
     shutil.copytree(runtime.WORKER, worker)
     (worker / "kinds" / "naked.cjs").write_text(NAKED)
     for path in [worker, *worker.rglob("*")]:

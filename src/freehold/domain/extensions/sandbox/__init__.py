@@ -18,10 +18,11 @@ from freehold.domain.extensions.sandbox.egress import NetworkPolicy
 from freehold.domain.extensions.sandbox.modules import ModuleSet, ModulesNotInstalled, ModuleStore, required_versions
 from freehold.domain.extensions.sandbox.pool import PoolLimits
 from freehold.domain.extensions.sandbox.sandbox import Sandbox
-from freehold.domain.extensions.sandbox.selftest import LEVELS, Level, Report
+from freehold.domain.extensions.sandbox.selftest import LEVELS, PROBES, Level, Report
 
 __all__ = [
     "LEVELS",
+    "PROBES",
     "Level",
     "Limits",
     "LogLine",

@@ -167,7 +167,7 @@ class Sandbox:
         )
         found = await fork_server.start()
         try:
-            return fork_server, Report(found, await fork_server.probe())
+            return fork_server, Report(found, await fork_server.probe(), ".".join(map(str, version)))
         except BaseException:
             await fork_server.close()
             raise

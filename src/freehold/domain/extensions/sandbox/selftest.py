@@ -41,6 +41,7 @@ class Report:
 
     found: Found
     outcomes: Mapping[str, str]
+    node: str = ""
 
     @property
     def open(self) -> dict[str, str]:
