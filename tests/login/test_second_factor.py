@@ -212,6 +212,10 @@ def test_ten_wrong_codes_block_the_right_one_for_a_while(
     elsewhere = app.browser()
     assert elsewhere.submit(sign_in(app, ada, elsewhere), code=code_of(installation, held)).status == 429
     assert len(app.events(type="gd_otp_rate_limit_exceed")) == 1
+    installation.work()
+    with app.http(ip="127.0.0.1") as http:
+        mails = [mail for mail in http.get("/outbox.json").json() if mail["template"] == "too_many_codes"]
+    assert [mail["to"] for mail in mails] == [ada.email]
 
     installation.advance(3_601)
     page = sign_in(app, ada, browser)

@@ -2,7 +2,8 @@
 
 Tries are counted by user and kind of factor, wherever they come from: whoever gets here knows the password already.
 Using a code is one conditional statement, so that of two requests with the same code one wins, on any database.
-What comes of a try is in the tenant's log; `facts` are the members of those entries that only the caller knows.
+What comes of a try is in the tenant's log, and whoever is blocked is told by mail that somebody knows their password;
+`facts` are the members of the log's entries that only the caller knows.
 """
 
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from freehold.domain.authenticators.authenticators import (
     open_secret,
     replace_recovery,
 )
+from freehold.domain.messaging import Mailer
 from freehold.domain.protection.counters import note_once
 from freehold.kernel.crypto.otp import BadTotpSecret, match_totp, new_recovery_code, normalise_code
 from freehold.kernel.crypto.passwords import DUMMY
@@ -250,6 +252,7 @@ async def _failed(tx: Transaction, tenant: TenantScope, user_id: str, kind: str,
     if await note_once(tx, tenant, _purpose(kind), user_id, limit=MAX_FAILURES):
         event = "gd_otp_rate_limit_exceed" if kind == "totp" else "gd_recovery_rate_limit_exceed"
         await tenant.events.record(tx, tenant, event, **own)
+        await Mailer().send_too_many_codes(tx, tenant, user_id, ip=facts.get("ip"))
 
 
 def _purpose(kind: str) -> str:

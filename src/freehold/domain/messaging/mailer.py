@@ -93,6 +93,11 @@ class Mailer:
         job = MailJob(template="enrollment_email", user_id=user_id, to=to, enrollment=ticket)
         await tx.enqueue(TOPIC_MAIL, tenant.id, msgspec.json.encode(job))
 
+    async def send_too_many_codes(self, tx: Transaction, tenant: TenantScope, user_id: str, *, ip: str | None) -> None:
+        """The notice that somebody has the password and guesses at the second factor."""
+        job = MailJob(template="too_many_codes", user_id=user_id, ip=ip)
+        await tx.enqueue(TOPIC_MAIL, tenant.id, msgspec.json.encode(job))
+
     async def request_password_reset(
         self,
         tx: Transaction,

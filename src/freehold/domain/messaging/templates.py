@@ -23,12 +23,13 @@ from freehold.kernel.locale import primary_subtag
 LANGUAGES = ("en", "de")
 MAILS = (
     "verify_email", "reset_email", "welcome_email", "blocked_account", "password_changed", "enrollment_email",
+    "too_many_codes",
     "admin_ceremony",
     "admin_invitation",
     "admin_new_password", "admin_new_device", "admin_factor_changed", "admin_password_changed", "admin_blocked_sign_in",
     "admin_export_access",
 )  # fmt: skip
-"""The mails with a template of our own, named as at Auth0 (which has no `password_changed` and no `admin_...`)."""
+"""The mails with a template of our own, named as at Auth0 (which has no `too_many_codes`, no `password_changed` and no `admin_...`)."""
 
 _LONGEST_SUBJECT = 250
 
