@@ -35,6 +35,7 @@ from freehold.domain.extensions import (
     secrets,
     versions,
 )
+from freehold.domain.messaging import EMAIL_PROVIDER
 from freehold.domain.sessions import (
     Device,
     RefreshPolicy,
@@ -149,7 +150,15 @@ async def _people(store: Store, tenant: TenantScope) -> str:
         await audit.record(tx, tenant, action="canary", actor=audit.OPERATOR, details={"é": [1, "<b>"]})
         await audit.checkpoint(tx, tenant)
         await _factors(tx, tenant, ada.id)
+        await _mail(tx, tenant)
     return ada.id
+
+
+async def _mail(tx: Transaction, tenant: TenantScope) -> None:
+    credentials = {"smtp_host": "smtp.example.com", "smtp_user": "x", "smtp_pass": SEALED}
+    await documents.update(
+        tx, tenant, EMAIL_PROVIDER, documents.SINGLETON_ID, {"name": "smtp", "credentials": credentials}
+    )
 
 
 async def _factors(tx: Transaction, tenant: TenantScope, user_id: str) -> None:

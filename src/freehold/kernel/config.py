@@ -30,6 +30,7 @@ _TENANT_AT = re.compile(r"[A-Za-z0-9._-]+@")
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 # Without TLS only to a service on this machine.
+_SMTP_URL = re.compile(r"smtps?://(?:[^\s/@:]+(?::[^\s/@]*)?@)?(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?/?")
 _S3_URL = re.compile(r"(?:https://[^/?#@]+|http://(?:localhost|127\.0\.0\.1)(?::[0-9]+)?)/[a-z0-9.-]{3,63}(?:/[^?#]*)?")
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -106,6 +107,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "reverse proxy."
         ),
     ] = "auto"
+    smtp_url: Annotated[
+        str,
+        Meta(
+            description="`smtp://user:password@host:port`, or `smtps://` for TLS from the start, of the server that "
+            "sends the mail of tenants without an SMTP server of their own. Without one it stays in the outbox.",
+            extra={"secret": True},
+        ),
+    ] = ""
+    mail_from: Annotated[
+        str, Meta(description="Sender of what goes through `smtp_url`; by default `no-reply@` and the tenant's host.")
+    ] = ""
     metrics_networks: Annotated[
         tuple[str, ...], Meta(description="Networks (CIDR) that may read `/metrics`; to all others it does not exist.")
     ] = ("127.0.0.0/8", "::1/128")
@@ -334,6 +346,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             _HOST_AND_PORT.fullmatch(_TENANT_AT.sub("", entry, count=1)) for entry in self.sandbox_outbound_allow
         ):
             raise ValueError("sandbox_outbound_allow holds entries such as db.internal:5432 or TENANT@db.internal:5432")
+        if self.smtp_url and not _SMTP_URL.fullmatch(self.smtp_url):
+            raise ValueError("smtp_url is smtp:// or smtps://, user:password@ if there is one, host, and :port")
         if self.audit_syslog and not _HOST_AND_PORT.fullmatch(self.audit_syslog):
             raise ValueError("audit_syslog is host:port")
         if self.ceremony_s3_url and not _S3_URL.fullmatch(self.ceremony_s3_url):

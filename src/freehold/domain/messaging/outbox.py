@@ -1,4 +1,4 @@
-"""Where mail goes until a tenant has a mail provider: a table one can read in the browser."""
+"""Where mail goes first, and stays while no server sends it on: a table one can read in the browser."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from freehold.kernel.declare import Ephemeral, TenantScope
 from freehold.kernel.store import Reader, Transaction
 from freehold.kernel.store.schema import Column, Table
 
+TOPIC_SEND = "messaging.send"
 KEPT = 1000
 """So many of a tenant's mails are kept; older ones go."""
 
@@ -46,12 +47,13 @@ class DeliveredMail:
 async def deliver(
     tx: Transaction, tenant: TenantScope, *, recipient: str, template: str, subject: str, html: str, body: str
 ) -> None:
-    """Put a mail into the outbox."""
+    """Put a mail into the outbox; it stays there unless there is a server that sends it on."""
+    mail_id = new_object_id()
     await tx.run(
         """insert into mails (tenant_id, id, sent_at_ms, recipient, template, subject, html, body)
         values (:tenant_id, :id, :now, :recipient, :template, :subject, :html, :body)""",
         tenant_id=tenant.id,
-        id=new_object_id(),
+        id=mail_id,
         now=tenant.clock.now_ms(),
         recipient=recipient,
         template=template,
@@ -65,6 +67,12 @@ async def deliver(
         tenant_id=tenant.id,
         kept=KEPT,
     )
+    await tx.enqueue(TOPIC_SEND, tenant.id, mail_id.encode())
+
+
+async def remove(tx: Transaction, tenant: TenantScope, mail_id: str) -> None:
+    """Take a mail out that was sent."""
+    await tx.run("delete from mails where tenant_id = :tenant_id and id = :id", tenant_id=tenant.id, id=mail_id)
 
 
 async def latest(reader: Reader, tenant: TenantScope, *, limit: int = 50, before: str = "") -> list[DeliveredMail]:
