@@ -237,7 +237,9 @@ async def enrol_passkey(
     )  # fmt: skip
     first = person.recovery_since_ms is None
     if first:
+        # Whoever is signed in elsewhere showed a password only.
         await factors.store_recovery(tx, tenant, person.id, recovery)
+        await end_sessions_of(tx, tenant, person.id, but=who.session_id)
     await note(tx, tenant, "administrator.factor_enrolled", who, factor="passkey", passkey=passkey.credential_id)
     await notify(tx, tenant, person, "factor_changed", change="passkey_added", ip=who.ip, name=passkey.name)
     return passkey, recovery.code if first else None
