@@ -1,5 +1,6 @@
 """A signed form: the executive's own signature counts, and nothing that looks like one."""
 
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -13,6 +14,7 @@ from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.generic import pdf_name
 from pyhanko.sign.fields import MDPPerm
 
+from freehold.domain.ceremonies.evidence.confined import TooCostly
 from freehold.domain.ceremonies.evidence.form import render_form
 from freehold.domain.ceremonies.evidence.signatories import FormSignature, SignaturePolicy
 from freehold.domain.ceremonies.evidence.signed_form import LONGEST_UPLOAD, FormRefused, verify_signed_form
@@ -297,3 +299,38 @@ async def test_garbage_in_a_revision_is_refused_within_bounds() -> None:
     start = str(len(issued_form()) + 1).encode()
 
     assert await refusal(bomb + b"/Prev 0>>\nstartxref\n" + start + b"\n%%EOF") == "damaged"
+
+
+def revision(body: bytes, trailer: bytes, *, xref: bytes = b"xref\n0 1\n0000000000 65535 f \n") -> bytes:
+    """The issued form with a revision written by hand."""
+    start = len(issued_form()) + len(body)
+    return issued_form() + body + xref + b"trailer\n<<" + trailer + b">>\nstartxref\n%d\n%%%%EOF\n" % start
+
+
+def xref_stream(raw: bytes) -> bytes:
+    """The issued form with a compressed cross-reference table."""
+    packed = zlib.compress(raw, 9)
+    begin = b"9000 0 obj\n<</Type/XRef/Filter/FlateDecode/W[1 4 2]/Size 30000000/Root 3 0 R/Length %d>>\nstream\n"
+    stream = begin % len(packed) + packed + b"\nendstream\nendobj\n"
+    return issued_form() + stream + b"startxref\n%d\n%%%%EOF\n" % len(issued_form())
+
+
+HOSTILE: dict[str, Callable[[], bytes]] = {
+    "a table that leads to itself": lambda: revision(b"", b"/Root 3 0 R/Size 50/Prev %d" % len(issued_form())),
+    "many objects": lambda: revision(
+        b"", b"/Root 3 0 R/Size 400000", xref=b"xref\n0 400000\n" + b"0000000015 00000 n \n" * 400_000),
+    "more objects than there are": lambda: revision(b"", b"/Root 3 0 R/Size 2", xref=b"xref\n0 2000000000\n"),
+    "a catalog that holds itself": lambda: revision(
+        b"", b"/Root 3 0 R/Size 50", xref=b"xref\n3 1\n0000000003 00000 n \n"),
+    "a bomb in the table": lambda: xref_stream(bytes(200 << 20)),
+    "a deep array": lambda: revision(b"8000 0 obj\n" + b"[" * 500_000 + b"\nendobj\n", b"/Root 3 0 R/Size 8001"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_files_that_are_made_to_exhaust_a_reader_are_refused_within_bounds(name: str) -> None:
+    upload = HOSTILE[name]()
+    assert len(upload) < LONGEST_UPLOAD
+
+    with pytest.raises((FormRefused, TooCostly)):
+        await verify(upload)

@@ -29,7 +29,7 @@ LONGEST_UPLOAD = 10 << 20
 LONGEST_TEXT = 64 << 10
 _X509_WORKER = Path(__file__).with_name("signed_pdf_worker.py")
 _TEXT_WORKER = Path(__file__).with_name("signed_text_worker.py")
-_BOUNDS = Bounds(memory_bytes=1 << 30, cpu_s=20)
+_BOUNDS = Bounds(memory_bytes=1 << 30, cpu_s=8)
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\x00", b"MM\x00*", b"BM")
 
 
