@@ -19,11 +19,15 @@ from freehold.surfaces.ceremony.build.builder import Recipient
 from freehold.surfaces.ceremony.build.preparing import Plan, prepare_export
 from freehold.surfaces.ceremony.build.sealing import BuildFailed
 from freehold.surfaces.ceremony.delivery.artefacts import DESTROYED, Artefact, NewArtefact, artefact_of, insert_artefact
-from freehold.surfaces.ceremony.delivery.destruction import destroy
+from freehold.surfaces.ceremony.delivery.destruction import clear_traces, destroy
+from freehold.surfaces.ceremony.delivery.stores import StoreUnavailable, store_named
 
 TOPIC_STEP = "ceremony.in_step"
 EVERY_S = 60
 DAY_S = 86_400
+MOST_ATTEMPTS = 3
+_MAY_PASS = frozenset({"worker_died", "not_written", "disk_full", "interrupted"})
+"""Reasons of a failed build that may be gone at the next attempt."""
 
 _log = log.get_logger("ceremony")
 
@@ -40,12 +44,20 @@ async def build(job: Job) -> None:
         return
     try:
         new = await prepare_export(services, tenant, await plan_of(services, tenant, ceremony))
-        async with store.transaction() as tx:
-            current = await ceremonies.get_ceremony(tx, tenant, ceremony.id)
-            artefact = await insert_artefact(tx, tenant, new)
-            await ceremonies.finish_build(tx, tenant, current, artefact=remembered(current, new, artefact))
-            await job.finish(tx)
+        try:
+            async with store.transaction() as tx:
+                current = await ceremonies.get_ceremony(tx, tenant, ceremony.id)
+                artefact = await insert_artefact(tx, tenant, new)
+                await ceremonies.finish_build(tx, tenant, current, artefact=remembered(current, new, artefact))
+                await job.finish(tx)
+        except BaseException:
+            # Without its row the file is noise; it goes at once rather than with a later round.
+            with suppress(StoreUnavailable):
+                await store_named(services.settings, new.place).destroy(new.id)
+            raise
     except (BuildFailed, Incomplete) as error:
+        if isinstance(error, BuildFailed) and error.reason in _MAY_PASS and job.attempt < MOST_ATTEMPTS:
+            raise
         _log.error("export_not_prepared", tenant_id=tenant.id, ceremony_id=ceremony.id, reason=error.code)
         async with store.transaction() as tx:
             current = await ceremonies.get_ceremony(tx, tenant, ceremony.id)
@@ -100,12 +112,18 @@ async def remove(job: Job) -> None:
 
 async def follow_download(
     tx: Transaction, tenant: TenantScope, artefact: Artefact, actor: AuditActor, *, sent: int
-) -> None:
-    """Tell the ceremony that somebody has the whole file."""
+) -> bool:
+    """Tell the ceremony that somebody has the whole file; false when the ceremony has ended meanwhile."""
     ceremony = await ceremonies.find_ceremony(tx, tenant, artefact.ceremony_id)
-    if ceremony is not None and ceremony.state in {"ready", "downloaded"}:
-        details = {"artefact": artefact.id, "sha256": artefact.sha256, "sent": sent}
-        await ceremonies.record_download(tx, tenant, ceremony, actor=actor, details=details)
+    if ceremony is None:
+        return False
+    try:
+        ceremonies.check_available(tenant, ceremony)
+    except ceremonies.Gone:
+        return False
+    details = {"artefact": artefact.id, "sha256": artefact.sha256, "sent": sent}
+    await ceremonies.record_download(tx, tenant, ceremony, actor=actor, details=details)
+    return True
 
 
 async def go_round(job: Job) -> None:
@@ -135,6 +153,8 @@ async def _remove(services: Any, tenant: TenantScope, ceremony: Ceremony) -> Non
         await destroy(
             services.store, services.settings, tenant, artefact.id, because=ceremony.reason or "its time is over"
         )  # fmt: skip
+        if not await clear_traces(services.store, services.settings, tenant, artefact.id):
+            raise Unavailable("The export's file, or traces of its key, could not be removed yet.")
     async with services.store.transaction() as tx:
         current = await ceremonies.get_ceremony(tx, tenant, ceremony.id)
         if current.state == "expired":

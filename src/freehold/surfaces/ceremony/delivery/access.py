@@ -12,7 +12,7 @@ from freehold.surfaces.ceremony.delivery.artefacts import Artefact
 
 MAIL = "admin_export_access"
 OUTCOMES = ("asked", "started", "continued", "completed", "broken_off", "refused")
-"""What can happen; the mail has a sentence for each."""
+"""What can happen; the mail has a sentence for each. Of a complete download the ceremony itself tells, while it lives."""
 
 
 def actor_of(acting: Acting, ip: str) -> AuditActor:
@@ -32,7 +32,7 @@ async def record_access(
         actor=actor,
         ceremony_id=artefact.ceremony_id,
         digest=artefact.digest,
-        details={"artefact": artefact.id, **details},
+        details={**details, "artefact": artefact.id},
     )
     for administrator in await list_administrators(tx, tenant):
         if not administrator.blocked:

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from freehold.domain.administrators import Administrator, find_administrator
+from freehold.domain.ceremonies.records import find_ceremony
+from freehold.domain.ceremonies.states import WITH_FILE
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import FreeholdError
 from freehold.kernel.store import Reader, Row, Transaction
@@ -143,12 +145,17 @@ async def find_artefact(reader: Reader, tenant: TenantScope, artefact_id: str) -
 
 async def artefact_of(reader: Reader, tenant: TenantScope, ceremony_id: str) -> Artefact | None:
     """The latest export of a ceremony."""
-    row = await reader.one(
-        _SELECT + "and ceremony_id = :ceremony_id order by created_at_ms desc, id desc limit 1",
+    return next(iter(await artefacts_of(reader, tenant, ceremony_id)), None)
+
+
+async def artefacts_of(reader: Reader, tenant: TenantScope, ceremony_id: str) -> list[Artefact]:
+    """The exports of a ceremony, the latest first; there is one at most."""
+    rows = await reader.all(
+        _SELECT + "and ceremony_id = :ceremony_id order by created_at_ms desc, id desc",
         tenant_id=tenant.id,
         ceremony_id=ceremony_id,
     )
-    return None if row is None else _artefact(row)
+    return [_artefact(row) for row in rows]
 
 
 async def all_artefacts(reader: Reader, tenant: TenantScope) -> list[Artefact]:
@@ -178,6 +185,9 @@ async def released_to(
     refusal = artefact.refusal(tenant.clock.now_ms(), uptime())
     if refusal is not None:
         raise refusal
+    ceremony = await find_ceremony(reader, tenant, artefact.ceremony_id)
+    if ceremony is None or ceremony.state not in WITH_FILE:
+        raise Gone("The ceremony has ended, and the export with it.", code="ceremony_ended")
     if artefact.requester_id != administrator_id:
         raise Gone("The export was not made for you.", code="not_the_requester")
     person = await find_administrator(reader, tenant, administrator_id)

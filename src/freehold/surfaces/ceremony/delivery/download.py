@@ -227,13 +227,15 @@ async def _finish(delivery: _Delivery, sent: int, *, ended: bool) -> None:
                 unsent=delivery.length - sent,
                 whole=int(whole),
             )
-            outcome = "completed" if whole else "broken_off"
-            if whole or not ended:
-                await record_access(
-                    tx, tenant, artefact, delivery.actor, outcome, first=delivery.start, sent=sent
-                )  # fmt: skip
             if whole:
-                await follow_download(tx, tenant, artefact, delivery.actor, sent=sent)
+                # The ceremony counts it too, tells everybody, and ends when it was the last one allowed.
+                followed = await follow_download(tx, tenant, artefact, delivery.actor, sent=sent)
+                if not followed:
+                    await record_access(tx, tenant, artefact, delivery.actor, "completed", sent=sent)
+            elif not ended:
+                await record_access(
+                    tx, tenant, artefact, delivery.actor, "broken_off", first=delivery.start, sent=sent
+                )  # fmt: skip
     except Unavailable as error:
         _log.error("download_end_not_recorded", artefact_id=artefact.id, reason=error.code)
         return
