@@ -170,7 +170,8 @@ async def keep(
         sealed_size = sealer.finish()
     await FolderStore(folder).put(artefact_id, draft)
     given: dict[str, Any] = {
-        "id": artefact_id, "ceremony_id": ceremony.id, "digest": ceremony.digest, "requester_id": requester, "place": "folder",
+        "id": artefact_id, "ceremony_id": ceremony.id, "digest": ceremony.digest, "requester_id": requester,
+        "place": "folder",
         "size": len(MESSAGE), "sealed_size": sealed_size, "sha256": sha256(MESSAGE).hexdigest(), "recipients": ["AB"],
         "counts": {}, "wrapped_key": keyring.wrap(key, context=context), "retention_s": 7 * DAY_S,
     }  # fmt: skip

@@ -14,7 +14,8 @@ from freehold.kernel.crypto.sealing import Keyring
 from freehold.kernel.http.request import Request
 from freehold.kernel.jobs import JobRunner
 from freehold.surfaces import ceremony as surface
-from freehold.surfaces.ceremony import work
+from freehold.surfaces.ceremony import working
+from freehold.surfaces.ceremony.build.preparing import prepare_export
 from freehold.surfaces.ceremony.build.sealing import BuildFailed
 from freehold.surfaces.ceremony.delivery.access import actor_of
 from freehold.surfaces.ceremony.delivery.artefacts import Gone, artefacts_of
@@ -105,14 +106,14 @@ async def test_the_file_is_prepared_handed_out_and_removed(
 async def test_a_ceremony_that_ended_while_its_file_was_made_gets_none(
     hall: Hall, ada: Administrator, ordered: Ceremony, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = work.prepare_export
+    honest = prepare_export
 
     async def slowly(*arguments: Any) -> Any:
         made = await honest(*arguments)
         await ceremonies.cancel(await hall.attempt(ada), ordered.id, reason="stop")
         return made
 
-    monkeypatch.setattr(work, "prepare_export", slowly)
+    monkeypatch.setattr(working, "prepare_export", slowly)
     await run_jobs(hall)
     assert (await hall.get(ordered)).state == "cancelled"
     assert await artefacts_of(hall.store, hall.tenant, ordered.id) == []
@@ -129,7 +130,7 @@ async def test_a_build_that_fails_is_tried_again_where_that_may_help_and_ends_th
         tried.append(1)
         raise BuildFailed(reason, "It did not work.")
 
-    monkeypatch.setattr(work, "prepare_export", fail)
+    monkeypatch.setattr(working, "prepare_export", fail)
     for _ in range(4):
         await run_jobs(hall)
         hall.clock.advance(seconds=60)
