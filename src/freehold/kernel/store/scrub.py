@@ -7,6 +7,7 @@ own write-ahead log forgets as it is recycled, so what is stored must be worthle
 
 import asyncio
 import sqlite3
+import time
 from contextlib import closing
 
 import asyncpg
@@ -19,6 +20,7 @@ from freehold.kernel.store.sqlite import SqliteStore
 from freehold.kernel.store.sqlite_connection import open_writer
 
 PATIENCE_S = 5.0
+POLL_S = 0.05
 
 
 async def scrub(store: Store, table: Table) -> bool:
@@ -40,10 +42,15 @@ async def scrub(store: Store, table: Table) -> bool:
 
 
 def _truncate_log(store: SqliteStore) -> bool:
+    patience_ends = time.monotonic() + PATIENCE_S
     try:
         with closing(open_writer(store.path)) as connection:
             connection.execute(f"pragma busy_timeout = {int(PATIENCE_S * 1000)}")
-            busy, _, _ = connection.execute("pragma wal_checkpoint(truncate)").fetchone()
-            return not busy
+            while True:
+                # For another checkpoint that is under way SQLite does not wait by itself.
+                busy, _, _ = connection.execute("pragma wal_checkpoint(truncate)").fetchone()
+                if not busy or time.monotonic() > patience_ends:
+                    return not busy
+                time.sleep(POLL_S)
     except (sqlite3.Error, Unavailable):
         return False

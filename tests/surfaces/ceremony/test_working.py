@@ -10,7 +10,7 @@ from pysequoia import decrypt
 from freehold.domain import audit, ceremonies
 from freehold.domain.administrators import Administrator
 from freehold.domain.ceremonies import Ceremony
-from freehold.kernel.crypto.sealing import Keyring
+from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.http.request import Request
 from freehold.kernel.jobs import JobRunner
 from freehold.surfaces import ceremony as surface
@@ -25,7 +25,6 @@ from freehold.surfaces.ceremony.delivery.tickets import issue_ticket
 from freehold.surfaces.transfer.archive import verify
 from tests.support.asgi import http_scope
 from tests.support.ceremonies import Hall, ada, bob, clock, hall, key_of
-from tests.surfaces.ceremony.conftest import MASTER
 
 __all__ = ["ada", "bob", "clock", "hall"]
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -35,13 +34,8 @@ class Services:
     """What the jobs reach; the master key lies where their child looks for it."""
 
     def __init__(self, hall: Hall) -> None:
-        from freehold.kernel.crypto import sealing
-
-        hall.settings.data.root.mkdir(exist_ok=True)
-        if not hall.settings.data.master_key.exists():
-            sealing._write_key_file(hall.settings.data.master_key, MASTER.keys, replace=False)
         self.store, self.tenants, self.settings = hall.store, hall.tenants, hall.settings
-        self.keyring = Keyring(MASTER)
+        self.keyring = Keyring(MasterKey.load(hall.settings.data.master_key))
 
 
 async def run_jobs(hall: Hall) -> None:
