@@ -29,7 +29,8 @@ MAILS = (
     "admin_new_password", "admin_new_device", "admin_factor_changed", "admin_password_changed", "admin_blocked_sign_in",
     "admin_export_access",
 )  # fmt: skip
-"""The mails with a template of our own, named as at Auth0 (which has no `too_many_codes`, no `password_changed` and no `admin_...`)."""
+"""The mails with a template of our own, named as at Auth0 (which has no `too_many_codes`, no `password_changed` and no
+`admin_...`)."""
 
 _LONGEST_SUBJECT = 250
 
