@@ -14,7 +14,7 @@ from freehold.login import assets, flow, landing, outbox, second_factor
 from freehold.login.answers import form_post, render_page_error, web_message, with_error_page
 from freehold.login.cookies import forget_session, is_bound_to, session_cookie
 from freehold.login.devices import device_of
-from freehold.login.flow import End, ask_consent, ask_second_factor, begin, start
+from freehold.login.flow import End, ask_consent, ask_more, ask_second_factor, begin, send_elsewhere, start
 from freehold.login.pages import web_origin
 from freehold.login.session_rules import session_rules
 from freehold.login.steps import (
@@ -81,6 +81,7 @@ __all__ = [
     "add_routes",
     "ask_consent",
     "ask_logout",
+    "ask_more",
     "ask_second_factor",
     "begin",
     "confirmed_logout",
@@ -90,6 +91,7 @@ __all__ = [
     "is_bound_to",
     "logged_out",
     "render_page_error",
+    "send_elsewhere",
     "session_cookie",
     "session_rules",
     "start",

@@ -157,6 +157,49 @@ async def start(
     return target
 
 
+async def send_elsewhere(
+    http: Request, transaction: LoginTransaction | None, *, request: dict[str, Any], session: Session, target: str,
+    custom: dict[str, Any],
+) -> Response:  # fmt: skip
+    """To a page of the tenant's own, which sends the user back to `/continue` with the `state` it was given."""
+    reference, headers = await _keep(http, transaction, request=request, session=session, custom=custom)
+    separator = "&" if "?" in target else "?"
+    answer = redirect(f"{target}{separator}{urlencode({'state': reference})}")
+    answer.headers += headers
+    return answer
+
+
+async def ask_more(
+    http: Request, transaction: LoginTransaction | None, *, request: dict[str, Any], session: Session,
+    custom: dict[str, Any],
+) -> Response:  # fmt: skip
+    """To the page that asks for a second factor, because code wants one."""
+    reference, headers = await _keep(http, transaction, request=request, session=session, custom=custom)
+    answer = redirect(_address(SECOND_FACTOR, reference))
+    answer.headers += headers
+    return answer
+
+
+async def _keep(
+    http: Request, transaction: LoginTransaction | None, *, request: dict[str, Any], session: Session,
+    custom: dict[str, Any],
+) -> tuple[str, list[tuple[str, str]]]:  # fmt: skip
+    """Store what code has decided so far with the sign-in, which begins now where there was none. Raises SignInOver."""
+    store, tenant = http.services.store, http.tenant
+    if transaction is not None:
+        payload = {**transaction.payload, "session_id": session.id, "custom": custom}
+        async with store.transaction() as tx:
+            if not await save_login(tx, tenant, transaction, payload):
+                raise SignInOver
+        given = http.query.one("state") or (await http.form()).one("state")
+        return given or "", []
+    holder = Response()
+    secret = cookies.ensure_visit(http, holder)
+    payload = {"authorize": request, "visit": cookies.binding(secret), "session_id": session.id, "custom": custom}
+    reference = await begin_login(store, tenant, payload)
+    return reference, [header for header in holder.headers if header[0] == "set-cookie"]
+
+
 def begin(http: Request) -> Response:
     """Back to the first page of a sign-in that is not finished."""
     return redirect(_address(SIGN_IN, http.query.one("state") or ""))

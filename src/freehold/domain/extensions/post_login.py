@@ -206,7 +206,7 @@ def _take_context(context: Mapping[str, Any], verdict: Verdict, facts: Facts, *,
         if not facts.can_redirect:
             verdict.denied = ("interaction_required", "The user has to be sent to another page, which is not possible.")
             return
-        verdict.redirect = _with_query(redirect["url"], {"state": facts.state})
+        verdict.redirect = _with_query(redirect["url"], _state(facts))
 
 
 def _refusal_of_rule(outcome: Outcome) -> tuple[str, str]:
@@ -336,7 +336,7 @@ def _take_commands(commands: list[tuple[str, list[Any]]], verdict: Verdict, fact
                 )  # fmt: skip
             else:
                 query = given[1].get("query", {}) if len(given) > 1 else {}
-                verdict.redirect = _with_query(given[0], {**query, "state": facts.state})
+                verdict.redirect = _with_query(given[0], {**query, **_state(facts)})
         elif name == "multifactor.enable":
             options = given[1] if len(given) > 1 and isinstance(given[1], dict) else {}
             verdict.multifactor = None if given[:1] == ["none"] else {**options, "provider": (given or ["any"])[0]}
@@ -364,6 +364,11 @@ _MEMBERS = {
 def _merged(before: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**(before or {}), **changes}
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def _state(facts: Facts) -> dict[str, str]:
+    """Empty where whoever sends the user there adds it."""
+    return {"state": facts.state} if facts.state else {}
 
 
 def _with_query(url: str, query: Mapping[str, Any]) -> str:

@@ -55,6 +55,7 @@ async def sign_user_access_token(
     gty: str | None = None,
     in_browser: bool = False,
     grant_id: str | None = None,
+    custom: Mapping[str, Any] | None = None,
 ) -> tuple[str, int]:
     """An access token for the API, or an opaque one for /userinfo without one; and its life in seconds.
 
@@ -72,7 +73,7 @@ async def sign_user_access_token(
     audience: str | list[str] = api.identifier
     if "openid" in scopes and api.signing_alg != "HS256":
         audience = [api.identifier, f"{tenant.issuer}userinfo"]
-    claims: dict[str, Any] = {"iss": tenant.issuer, "sub": user_id, "aud": audience}
+    claims: dict[str, Any] = {**(custom or {}), "iss": tenant.issuer, "sub": user_id, "aud": audience}
     if scope:
         claims["scope"] = scope
     if gty is not None:

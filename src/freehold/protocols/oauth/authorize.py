@@ -16,7 +16,17 @@ from msgspec import UNSET
 from freehold import login
 from freehold.domain.access import ResourceServer, consented_scopes
 from freehold.domain.applications import CLIENTS, Client
-from freehold.domain.authenticators import MFA, Demand, Unmet, check_possible, demand_for, factors_of, guardian_of
+from freehold.domain.authenticators import (
+    MFA,
+    REMEMBERED,
+    Demand,
+    Unmet,
+    check_possible,
+    demand_for,
+    factors_of,
+    guardian_of,
+)
+from freehold.domain.extensions.post_login import Verdict, has_code
 from freehold.domain.sessions import (
     LoginTransaction,
     Session,
@@ -43,6 +53,7 @@ from freehold.protocols.oauth.audiences import (
     scopes_for_users,
 )
 from freehold.protocols.oauth.authorize_request import Authorize, AuthorizeError, PageError, read_rest, read_target
+from freehold.protocols.oauth.custom_code import Occasion, carry_out, custom_of, decide, kept, read_kept
 from freehold.protocols.oauth.errors import OAuthError
 from freehold.protocols.oauth.id_tokens import read_hint, sign_id_token
 from freehold.protocols.oauth.redirect_uris import is_localhost
@@ -103,10 +114,17 @@ async def authorize(http: Request) -> Response:
 
 async def resume(http: Request) -> Response:
     """GET /authorize/resume: the user has been through the login pages of a sign-in."""
-    store, tenant = http.services.store, http.tenant
-    transaction = await find_login(store, tenant, http.query.one("state"))
+    transaction = await find_login(http.services.store, http.tenant, http.query.one("state"))
     if transaction is None or not login.is_bound_to(http, transaction):
         raise PageError(OVER)
+    custom = transaction.payload.get("custom")
+    if custom and not custom.get("decided"):
+        raise PageError(OVER)  # who was sent elsewhere comes back to /continue
+    return await _resume(http, transaction)
+
+
+async def _resume(http: Request, transaction: LoginTransaction) -> Response:
+    store, tenant = http.services.store, http.tenant
     request = msgspec.convert(transaction.payload["authorize"], Authorize)
     client = await documents.cached(store, tenant, CLIENTS, request.client_id)
     if client is None:
@@ -142,7 +160,7 @@ async def conclude(
     """
     store, tenant = http.services.store, http.tenant
     request = msgspec.convert(transaction.payload["authorize"], Authorize)
-    if request.wants != {"code"}:
+    if request.wants != {"code"} or await has_code(store, tenant):
         return None
     try:
         api = await find_api(store, tenant, request.audience)
@@ -325,21 +343,31 @@ async def _issue(arrival: Arrival) -> Response:
     scopes, permissions = await granted_scopes(
         store, tenant, arrival.api, allowed=arrival.allowed, user_id=user.user_id, asked=request.scopes
     )
+    verdict = await _ask_code(arrival, session, user, scopes)
+    if verdict is not None:
+        elsewhere = await _follow(arrival, session, verdict)
+        if elsewhere is not None:
+            return elsewhere
+    custom = custom_of(verdict, scopes, tenant=tenant, audience=request.audience if arrival.api is not None else None)
+    scopes = custom.scopes(scopes)
     payload = _code_payload(arrival, session, scopes, consented=await _needs_consent(arrival))
+    if verdict is not None:
+        payload["custom"] = custom.as_payload()
     members: dict[str, Any] = {}
     async with store.transaction() as tx:
         if arrival.transaction is not None and not await finish_login(tx, tenant, arrival.transaction):
             raise PageError(OVER)
+        details = await carry_out(tx, tenant, user.user_id, verdict)
         if "code" in request.wants:
             members["code"] = await issue_code(
                 tx, tenant, client_id=client.client_id, user_id=user.user_id, payload=payload
             )
-        await _note_visit(tx, arrival, session, user)
+        await _note_visit(tx, arrival, session, user, details)
     front = [scope for scope in scopes if scope != "offline_access"]
     if "token" in request.wants:
         members["access_token"], members["expires_in"] = await sign_user_access_token(
             store, tenant, client, arrival.api, user_id=user.user_id, scopes=front, permissions=permissions,
-            in_browser=arrival.api is not None or "code" not in request.wants,
+            in_browser=arrival.api is not None or "code" not in request.wants, custom=custom.access_token,
         )  # fmt: skip
         members["scope"] = " ".join(front) or None
         members["token_type"] = "Bearer"  # noqa: S105 - not a secret
@@ -347,12 +375,88 @@ async def _issue(arrival: Arrival) -> Response:
         members["id_token"] = await sign_id_token(
             store, tenant, client, user, scopes=scopes, nonce=request.nonce, sid=session.id,
             auth_time=session.auth_time if request.max_age is not None else None, amr=amr_of(session),
-            access_token=members.get("access_token"), code=members.get("code"),
+            access_token=members.get("access_token"), code=members.get("code"), custom=custom.id_token,
         )  # fmt: skip
     return respond(arrival.http, request, members)
 
 
-async def _note_visit(tx: Transaction, arrival: Arrival, session: Session, user: Profile) -> None:
+async def _ask_code(arrival: Arrival, session: Session, user: Profile, scopes: Sequence[str]) -> Verdict | None:
+    """What rules and actions say to this sign-in; what they said before the user was elsewhere is gone on with."""
+    request, transaction = arrival.request, arrival.transaction
+    before: dict[str, Any] = (transaction.payload.get("custom") if transaction is not None else None) or {}
+    if before.get("decided"):
+        return read_kept(before)
+    asked = {
+        "requested_scopes": request.scopes, "redirect_uri": request.redirect_uri, "state": request.state,
+        "login_hint": request.login_hint, "prompt": sorted(request.prompts), "response_type": sorted(request.wants),
+    }  # fmt: skip
+    occasion = Occasion(
+        http=arrival.http, user=user, client=arrival.client, api=arrival.api, connection=session.connection,
+        protocol="oidc-basic-profile" if "code" in request.wants else "oidc-implicit-profile", scopes=scopes,
+        session=session, can_redirect=not arrival.is_silent, body=await _form_of(arrival.http),
+        transaction={name: value for name, value in asked.items() if value},
+    )  # fmt: skip
+    if before:
+        resume_at = before.get("resume_at")
+        verdict = read_kept(before) if resume_at is not None else None
+        return await decide(occasion, verdict=verdict, resume_at=resume_at, came_back=True)
+    return await decide(occasion)
+
+
+async def _follow(arrival: Arrival, session: Session, verdict: Verdict) -> Response | None:
+    """Refuse, or send the user where code wants them first; None when nothing stands in the way.
+
+    Raises AuthorizeError in the words of the code.
+    """
+    if verdict.denied is not None:
+        async with arrival.store.transaction() as tx:
+            details = await carry_out(tx, arrival.tenant, session.user_id, verdict)
+            if arrival.transaction is None and not arrival.is_silent:
+                await _record(
+                    tx, arrival.http, arrival.client, "f", description=verdict.denied[1], user_id=session.user_id,
+                    connection=session.connection, details=details,
+                )  # fmt: skip
+        raise AuthorizeError(*verdict.denied)
+    if verdict.redirect is not None:
+        return await login.send_elsewhere(
+            arrival.http, arrival.transaction, request=msgspec.to_builtins(arrival.request), session=session,
+            target=verdict.redirect, custom=kept(verdict, resume_at=verdict.resume_at),
+        )  # fmt: skip
+    if verdict.multifactor is not None and not _has_shown(session, verdict.multifactor):
+        if arrival.is_silent:
+            raise AuthorizeError("interaction_required", "Multifactor authentication required")
+        await _check_second_factor_possible(arrival)
+        return await login.ask_more(
+            arrival.http, arrival.transaction, request=msgspec.to_builtins(arrival.request), session=session,
+            custom=kept(verdict, decided=True),
+        )  # fmt: skip
+    return None
+
+
+async def _form_of(http: Request) -> dict[str, str] | None:
+    """What was sent to `/continue` as a form."""
+    return dict((await http.form()).pairs()) if http.method == "POST" else None
+
+
+def _has_shown(session: Session, wanted: dict[str, Any]) -> bool:
+    """Whether the session has shown a second factor, or a browser that is remembered where code allows that."""
+    names = {method.get("name") for method in session.methods}
+    return MFA in names or (wanted.get("allowRememberBrowser", True) is not False and REMEMBERED in names)
+
+
+async def come_back(http: Request) -> Response:
+    """GET and POST /continue: the user returns from where code sent them."""
+    params: Parameters = http.query if http.method == "GET" else await http.form()
+    state = http.query.one("state") or params.one("state")
+    transaction = await find_login(http.services.store, http.tenant, state)
+    if transaction is None or not login.is_bound_to(http, transaction) or "custom" not in transaction.payload:
+        raise PageError(OVER)
+    return await _resume(http, transaction)
+
+
+async def _note_visit(
+    tx: Transaction, arrival: Arrival, session: Session, user: Profile, details: dict[str, Any]
+) -> None:
     """Write down that a session was used. Who has just come through the login pages is in the log already."""
     device = login.device_of(arrival.http)
     lifetimes, _ = await login.session_rules(arrival.store, arrival.tenant)
@@ -366,7 +470,7 @@ async def _note_visit(tx: Transaction, arrival: Arrival, session: Session, user:
     await _record(
         tx, arrival.http, arrival.client, "ssa" if arrival.is_silent else "s", scope=arrival.request.scope,
         user_id=user.user_id, user_name=user.email or user.username or user.user_id, connection=session.connection,
-        details={"session_id": session.id},
+        details={"session_id": session.id, **details},
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """ID tokens (OpenID Connect Core section 2): what is in them, and reading our own again as a hint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -29,6 +29,7 @@ async def sign_id_token(
     amr: Sequence[str] = (),
     access_token: str | None = None,
     code: str | None = None,
+    custom: Mapping[str, Any] | None = None,
 ) -> str:
     """An ID token with the profile claims of the scopes, signed as the client wants.
 
@@ -43,7 +44,7 @@ async def sign_id_token(
     if alg == "HS256" and secret is None:
         alg = "RS256"
     now_s = tenant.clock.now_ms() // 1000
-    claims: dict[str, Any] = claims_for(user, scopes)
+    claims: dict[str, Any] = {**claims_for(user, scopes), **(custom or {})}
     claims["iss"] = tenant.issuer
     claims["aud"] = client.client_id
     claims["sub"] = user.user_id

@@ -93,8 +93,9 @@ async def finish(
         if also is not None and not await also(tx):
             raise InvalidGrant("Invalid recovery code.")
         await record_login(tx, tenant, SignIn(user, waiting.identity_id), ip=request.ip)
+        answer = await issue(tx, request, prepared)
         await record(tx, request, event, scope=" ".join(prepared.scopes))
-        return await issue(tx, request, prepared)
+        return answer
 
 
 async def _user(request: TokenRequest, waiting: Waiting) -> Profile:

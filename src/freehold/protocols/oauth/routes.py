@@ -34,6 +34,7 @@ def add_routes(router: Router) -> None:
     for method in ("GET", "POST"):
         suffix = method.lower()
         router.add(method, "/authorize", own_page(authorize.authorize), name=f"oauth.authorize.{suffix}", family="page")
+        router.add(method, "/continue", own_page(authorize.come_back), name=f"oauth.continue.{suffix}", family="page")
         router.add(method, "/userinfo", userinfo.userinfo, name=f"oauth.userinfo.{suffix}", family="oauth", cors="any")
         router.add(method, "/oidc/logout", logout.oidc_logout, name=f"oauth.logout.{suffix}", family="page")
     router.add("GET", "/authorize/resume", own_page(authorize.resume), name="oauth.resume", family="page")

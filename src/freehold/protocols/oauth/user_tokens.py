@@ -13,7 +13,9 @@ from msgspec import UNSET
 
 from freehold.domain.access import ResourceServer, consented_scopes
 from freehold.domain.applications import Client
+from freehold.domain.authenticators import MFA
 from freehold.domain.connections import enabled_connections
+from freehold.domain.extensions.post_login import Verdict
 from freehold.domain.sessions import RefreshPolicy, issue_refresh_token
 from freehold.domain.users import Profile
 from freehold.kernel.declare import TenantScope
@@ -21,6 +23,8 @@ from freehold.kernel.store import Store, Transaction
 from freehold.login import device_of
 from freehold.protocols.oauth.access_tokens import sign_user_access_token
 from freehold.protocols.oauth.audiences import granted_scopes, scopes_for_users
+from freehold.protocols.oauth.custom_code import Custom, Occasion, carry_out, custom_of, decide
+from freehold.protocols.oauth.errors import CodeRefused, OAuthError
 from freehold.protocols.oauth.exchange import TokenRequest
 from freehold.protocols.oauth.id_tokens import sign_id_token
 
@@ -46,6 +50,14 @@ class Issue:
     consented: bool = False
     """The user was asked for consent; without it no token is issued any more."""
     refreshable: bool = True
+    custom: Custom | None = None
+    """What code added when the sign-in was decided; None asks code now."""
+
+
+class SecondFactorDemanded(OAuthError):
+    """Code wants a second factor, which has not been shown."""
+
+    status, code = 403, "mfa_required"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,7 @@ class Prepared:
     answer: dict[str, Any]
     scopes: list[str]
     refreshable: bool
+    verdict: Verdict | None = None
 
 
 async def prepare(request: TokenRequest, wanted: Issue) -> Prepared:
@@ -68,29 +81,62 @@ async def prepare(request: TokenRequest, wanted: Issue) -> Prepared:
     scopes, permissions = await granted_scopes(
         store, tenant, api, allowed=allowed, user_id=wanted.user.user_id, asked=wanted.scopes
     )
+    custom, verdict = wanted.custom, None
+    if custom is None:
+        verdict = await _ask_code(request, wanted, scopes)
+        custom = custom_of(verdict, scopes, tenant=tenant, audience=api.identifier if api is not None else None)
+    scopes = custom.scopes(scopes)
     refreshable = wanted.refreshable and "offline_access" in scopes and "refresh_token" in client.grant_types
     if "offline_access" in scopes and not refreshable and wanted.refreshable:
         scopes.remove("offline_access")
     token, lifetime_s = await sign_user_access_token(
         store, tenant, client, api, user_id=wanted.user.user_id, scopes=scopes, permissions=permissions,
-        gty=wanted.gty, grant_id=wanted.grant_id,
+        gty=wanted.gty, grant_id=wanted.grant_id, custom=custom.access_token,
     )  # fmt: skip
     answer: dict[str, Any] = {"access_token": token}
     if "openid" in scopes:
         answer["id_token"] = await sign_id_token(
             store, tenant, client, wanted.user, scopes=scopes, nonce=wanted.nonce, sid=wanted.sid,
-            auth_time=wanted.auth_time if wanted.tells_auth_time else None, amr=wanted.amr,
+            auth_time=wanted.auth_time if wanted.tells_auth_time else None, amr=wanted.amr, custom=custom.id_token,
         )  # fmt: skip
     if scopes and ("openid" in scopes or list(wanted.asked) != scopes):
         answer["scope"] = " ".join(scopes)
     answer["expires_in"] = lifetime_s
     answer["token_type"] = "Bearer"  # noqa: S105 - not a secret
-    return Prepared(wanted, answer, scopes, refreshable)
+    return Prepared(wanted, answer, scopes, refreshable, verdict)
+
+
+async def settle(tx: Transaction, request: TokenRequest, prepared: Prepared) -> None:
+    """Store what code decided along with these tokens; the log entry of the exchange names the records."""
+    details = await carry_out(tx, request.tenant, prepared.wanted.user.user_id, prepared.verdict)
+    if details:
+        request.notes["details"] = details
+
+
+async def _ask_code(request: TokenRequest, wanted: Issue, scopes: Sequence[str]) -> Verdict | None:
+    """What rules and actions say to a grant without a page. Raises CodeRefused, SecondFactorDemanded."""
+    occasion = Occasion(
+        http=request.http, user=wanted.user, client=request.client, api=wanted.api, connection=wanted.connection,
+        protocol="oauth2-refresh-token" if wanted.gty == "refresh_token" else "oauth2-password", scopes=scopes,
+        ip=request.ip, body=request.params, amr=wanted.amr, transaction={"requested_scopes": list(wanted.asked)},
+    )  # fmt: skip
+    verdict = await decide(occasion)
+    if verdict is None:
+        return None
+    demanded = verdict.multifactor is not None and MFA not in wanted.amr
+    if verdict.denied is not None or demanded:
+        async with request.store.transaction() as tx:
+            request.notes["details"] = await carry_out(tx, request.tenant, wanted.user.user_id, verdict)
+        if verdict.denied is not None:
+            raise CodeRefused(*verdict.denied)
+        raise SecondFactorDemanded("Multifactor authentication required")
+    return verdict
 
 
 async def issue(tx: Transaction, request: TokenRequest, prepared: Prepared) -> dict[str, Any]:
     """Write the refresh token, when there is to be one; the answer in the order of Auth0's members."""
     wanted, answer = prepared.wanted, prepared.answer
+    await settle(tx, request, prepared)
     if not prepared.refreshable:
         return answer
     scope = " ".join(prepared.scopes)

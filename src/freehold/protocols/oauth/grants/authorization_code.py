@@ -11,6 +11,7 @@ from freehold.domain.applications import Client
 from freehold.domain.sessions import Code, CodeOutcome, consume_code, find_code
 from freehold.domain.users import find_profile
 from freehold.protocols.oauth.audiences import find_api
+from freehold.protocols.oauth.custom_code import Custom
 from freehold.protocols.oauth.errors import InvalidGrant
 from freehold.protocols.oauth.exchange import Grant, TokenRequest, record
 from freehold.protocols.oauth.pkce import verify_code_challenge
@@ -68,6 +69,7 @@ async def _prepare(request: TokenRequest, code: Code) -> Prepared:
         amr=tuple(payload.get("amr", ())),
         grant_id=code.grant_id,
         consented=consented,
+        custom=Custom.of_payload(payload.get("custom")),
     )
     return await prepare(request, wanted)
 

@@ -26,7 +26,13 @@ from freehold.protocols.oauth.audiences import default_audience, find_api, scope
 from freehold.protocols.oauth.errors import AccessDenied, InvalidGrant, InvalidRequest
 from freehold.protocols.oauth.exchange import Grant, TokenRequest, record
 from freehold.protocols.oauth.mfa_tokens import MfaRequired, Waiting
-from freehold.protocols.oauth.user_tokens import Issue, issue, may_still_sign_in, prepare
+from freehold.protocols.oauth.user_tokens import (
+    Issue,
+    SecondFactorDemanded,
+    issue,
+    may_still_sign_in,
+    prepare,
+)
 
 WRONG = "Wrong email or password."
 _STANDARD = ("openid", "profile", "email", "address", "phone")
@@ -92,16 +98,16 @@ async def _issue(
     demand = await demand_for(
         store, tenant, user.user_id, acr_values=request.text("acr_values"), audience=audience
     )  # fmt: skip
+    waiting = Waiting(
+        user_id=user.user_id,
+        identity_id=found.identity_id,
+        client_id=request.client.client_id,
+        connection=database.name,
+        audience=audience,
+        scope=" ".join(asked),
+        asked=bool(request.text("scope")),
+    )
     if demand.needed:
-        waiting = Waiting(
-            user_id=user.user_id,
-            identity_id=found.identity_id,
-            client_id=request.client.client_id,
-            connection=database.name,
-            audience=audience,
-            scope=" ".join(asked),
-            asked=bool(request.text("scope")),
-        )
         await _ask_for_more(request, found, verification, attempt, waiting)
     wanted = Issue(
         user=user,
@@ -112,12 +118,16 @@ async def _issue(
         auth_time=tenant.clock.now_ms() // 1000,
         gty="password",
     )
-    prepared = await prepare(request, wanted)
+    try:
+        prepared = await prepare(request, wanted)
+    except SecondFactorDemanded:
+        await _ask_for_more(request, found, verification, attempt, waiting)
     async with store.transaction() as tx:
         await attempt.succeeded(tx)
         await record_login(tx, tenant, found, ip=request.ip, verification=verification)
+        answer = await issue(tx, request, prepared)
         await record(tx, request, "sepft", scope=" ".join(prepared.scopes))
-        return await issue(tx, request, prepared)
+        return answer
 
 
 async def _ask_for_more(

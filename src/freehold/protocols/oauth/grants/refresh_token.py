@@ -25,6 +25,7 @@ from freehold.protocols.oauth.user_tokens import (
     may_still_sign_in,
     prepare,
     refresh_policy,
+    settle,
     still_consents,
 )
 
@@ -48,6 +49,7 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
         if exchange.succeeded:
             if prepared is None:  # it changed meanwhile: nothing is used up
                 raise InvalidGrant(UNKNOWN)
+            await settle(tx, request, prepared)
             await record(tx, request, "sertft", scope=" ".join(prepared.scopes))
             return _answer(prepared.answer, exchange)
         if exchange.outcome is Outcome.REUSED and exchange.token is not None:

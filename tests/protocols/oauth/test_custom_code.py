@@ -1,0 +1,175 @@
+"""Rules and post-login actions in sign-ins and token grants of a live server."""
+
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from tests.support.applications import Application, User, make_application, read_claims
+from tests.support.server import LiveServer
+
+
+@pytest.fixture
+def app(tenant: LiveServer) -> Application:
+    return make_application(tenant)
+
+
+@pytest.fixture
+def ada(app: Application) -> User:
+    return app.add_user()
+
+
+REALM = "http://auth0.com/oauth/grant-type/password-realm"
+
+
+def password_of(app: Application, user: User) -> dict[str, Any]:
+    return {"username": user.email, "password": user.password, "realm": app.connection}
+
+
+def rule(app: Application, body: str) -> None:
+    script = f"function (user, context, callback) {{ {body} }}"
+    app.manage("POST", "/rules", {"name": "a rule", "script": script})
+
+
+def action(app: Application, code: str, *, name: str = "an action") -> None:
+    given = {"name": name, "supported_triggers": [{"id": "post-login"}], "code": code, "deploy": True}
+    app.manage("POST", "/actions/actions", given)
+    bound = app.manage("GET", "/actions/triggers/post-login/bindings")["bindings"]
+    refs = [*({"ref": {"type": "binding_id", "value": each["id"]}} for each in bound),
+            {"ref": {"type": "action_name", "value": name}}]  # fmt: skip
+    app.manage("PATCH", "/actions/triggers/post-login/bindings", {"bindings": refs})
+
+
+CLAIMS = """exports.onExecutePostLogin = async (event, api) => {
+    api.idToken.setCustomClaim('https://acme.example/protocol', event.transaction.protocol);
+    api.accessToken.setCustomClaim('https://acme.example/plan', 'paid');
+    api.idToken.setCustomClaim('sub', 'somebody else');
+    api.user.setAppMetadata('seen', event.stats.logins_count);
+};"""
+
+
+def test_claims_and_metadata_by_the_hosted_sign_in(app: Application, ada: User) -> None:
+    action(app, CLAIMS)
+
+    tokens = app.log_in(ada, audience=app.audience)
+
+    claims = read_claims(tokens["id_token"])
+    assert claims["https://acme.example/protocol"] == "oidc-basic-profile"
+    assert claims["sub"] == ada.user_id
+    assert read_claims(tokens["access_token"])["https://acme.example/plan"] == "paid"
+    assert app.manage("GET", f"/users/{ada.user_id}")["app_metadata"]["seen"] >= 1
+
+
+def test_a_rule_speaks_first_and_refuses_with_its_own_words(app: Application, ada: User) -> None:
+    rule(app, "callback(new UnauthorizedError('Not on Sundays.'))")
+    action(app, CLAIMS)
+
+    page = app.sign_in(ada, state="s")
+
+    assert (page.query["error"], page.query["error_description"]) == ("unauthorized", "Not on Sundays.")
+    assert "seen" not in app.manage("GET", f"/users/{ada.user_id}").get("app_metadata", {})
+
+
+def test_password_and_refresh_grants_run_code_too(app: Application, ada: User) -> None:
+    rule(
+        app,
+        """context.idToken['https://acme.example/protocol'] = context.protocol;
+        context.accessToken['https://acme.example/n'] = 1; callback(null, user, context);""",
+    )
+
+    first = app.token(REALM, **password_of(app, ada), scope="openid offline_access", audience=app.audience).json()
+    second = app.refresh(first["refresh_token"]).json()
+
+    assert read_claims(first["id_token"])["https://acme.example/protocol"] == "oauth2-password"
+    assert read_claims(second["id_token"])["https://acme.example/protocol"] == "oauth2-refresh-token"
+    assert read_claims(second["access_token"])["https://acme.example/n"] == 1
+
+
+def test_a_denied_password_grant(app: Application, ada: User) -> None:
+    action(app, "exports.onExecutePostLogin = async (e, api) => { api.access.deny('Not you.'); };")
+
+    answer = app.token(REALM, **password_of(app, ada), scope="openid")
+
+    assert answer.status_code == 403
+    assert answer.json() == {"error": "access_denied", "error_description": "Not you."}
+
+
+def test_metadata_by_the_restricted_client_of_rules(app: Application, ada: User) -> None:
+    rule(
+        app,
+        """auth0.users.updateAppMetadata(user.user_id, { by: 'rule' }).then(
+        () => auth0.users.updateUserMetadata('auth0|somebody-else', { x: 1 })
+    ).then(() => callback(null, user, context), (error) => {
+        context.idToken['https://acme.example/refused'] = error.message; callback(null, user, context); });""",
+    )
+
+    tokens = app.log_in(ada)
+
+    assert app.manage("GET", f"/users/{ada.user_id}")["app_metadata"] == {"by": "rule"}
+    assert "who is signing in" in read_claims(tokens["id_token"])["https://acme.example/refused"]
+
+
+REDIRECT = """
+exports.onExecutePostLogin = async (event, api) => {
+    const token = api.redirect.encodeToken({ secret: 'hush-hush', payload: { asked: true } });
+    api.redirect.sendUserTo('https://ask.example/form?a=1', { query: { session_token: token } });
+};
+exports.onContinuePostLogin = async (event, api) => {
+    const { asked } = api.redirect.validateToken({ secret: 'hush-hush' });
+    api.idToken.setCustomClaim('https://acme.example/asked', asked && event.request.query.colour);
+};"""
+
+
+def test_an_action_sends_the_user_away_and_goes_on_when_they_come_back(app: Application, ada: User) -> None:
+    action(app, "exports.onExecutePostLogin = async (e, a) => { a.idToken.setCustomClaim('https://x.example/1', 1); };")
+    action(app, REDIRECT, name="redirecting")
+    browser = app.browser()
+
+    away = browser.sign_in(app.authorize_url(), ada.email, ada.password)
+    assert urlsplit(away.url).netloc == "ask.example"
+    back = {"state": away.query["state"], "session_token": away.query["session_token"], "colour": "red"}
+    assert app.browser().open("/continue?" + urlencode(back)).status == 400  # another browser
+    assert browser.open("/authorize/resume?" + urlencode({"state": away.query["state"]})).status == 400
+    done = browser.open("/continue?" + urlencode(back))
+
+    claims = read_claims(app.redeem(done).json()["id_token"])
+    assert (claims["https://acme.example/asked"], claims["https://x.example/1"]) == ("red", 1)
+    assert browser.open("/continue?" + urlencode(back)).status == 400  # once only
+
+
+def test_a_rule_sends_the_user_away_also_from_a_session_and_never_silently(app: Application, ada: User) -> None:
+    browser = app.browser()
+    app.log_in(ada, browser=browser)
+    rule(
+        app,
+        """if (context.protocol !== 'redirect-callback') context.redirect = { url: 'https://ask.example/' };
+        context.idToken['https://x.example/p'] = context.protocol; callback(null, user, context);""",
+    )
+
+    silent = browser.open(app.authorize_url(prompt="none"))
+    assert silent.query["error"] == "interaction_required"
+    away = browser.open(app.authorize_url())
+    assert urlsplit(away.url).netloc == "ask.example"
+    done = browser.open("/continue?" + urlencode({"state": away.query["state"]}))
+
+    assert read_claims(app.redeem(done).json()["id_token"])["https://x.example/p"] == "redirect-callback"
+
+
+def test_code_that_wants_a_second_factor_gets_one_set_up(app: Application, ada: User) -> None:
+    app.manage("PUT", "/guardian/factors/otp", {"enabled": True})
+    action(app, "exports.onExecutePostLogin = async (e, api) => { api.multifactor.enable('any'); };")
+
+    page = app.browser().sign_in(app.authorize_url(), ada.email, ada.password)
+
+    assert page.path == "/u/mfa-otp-enrollment-qr"
+    answer = app.token(REALM, **password_of(app, ada), scope="openid")
+    assert (answer.status_code, answer.json()["error"]) == (403, "mfa_required")
+
+
+def test_what_ran_is_in_the_log(app: Application, ada: User) -> None:
+    action(app, CLAIMS)
+    assert app.token(REALM, **password_of(app, ada), scope="openid").status_code == 200
+
+    entry = next(each for each in app.events() if each["type"] == "sepft")
+    ran: dict[str, Any] = app.manage("GET", f"/actions/executions/{entry['details']['actions']['executions'][0]}")
+    assert [result["action_name"] for result in ran["results"]] == ["an action"]
