@@ -11,7 +11,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import bulk, server, wire
+from bench import bulk, sandbox, server, wire
 from bench.postgresql import database, private_server
 from bench.report import TARGETS, Report
 from bench.subjects import PEER, Subject, bare, freehold, peer
@@ -76,6 +76,7 @@ def measure(
                 subjects.append(enter(peer(folder)))
             wire.run(enter(bare(folder)), subjects, on_wire, report, rounds=rounds)
     server.run(names, folder, report, _say)
+    sandbox.run(names, folder, report, _say)
     bulk.run(names, databases, folder, report, postgresql, users, _say)
 
 

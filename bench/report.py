@@ -63,6 +63,11 @@ TARGETS = {
     "crowd": Target("sign-in among all users against 1,000, bcrypt left out", "times", 1.3, None, digits=2),
     "reset": Target("tenants reset, the operation", "ms", 100, None),
     "reset_command": Target("tenants reset, the whole command", "s CPU", None, None, digits=2),
+    "code_call": Target("empty action, beyond one round trip to bare Node", "ms", 0.3, 0.07, digits=2),
+    "code_call_p99": Target("p99 of an empty action", "ms", 5, 2, digits=2),
+    "code_cold": Target("first action of a tenant, process started for it", "ms", 150, 75),
+    "code_first": Target("the same, process started before", "ms", 40, 15, digits=1),
+    "code_memory": Target("idle process of custom code, its own memory", "MiB", 25, 20, digits=1),
 }
 
 

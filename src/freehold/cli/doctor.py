@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from freehold.cli.options import DataOption, JsonOption
-from freehold.domain.extensions.sandbox import PROBES, Report, SandboxUnavailable
+from freehold.domain.extensions.sandbox import PROBES, Level, Report, SandboxUnavailable
 from freehold.domain.extensions.sandbox.configured import sandbox_of
 from freehold.kernel.config import load_settings
 
@@ -65,7 +65,7 @@ def _layers(report: Report) -> dict[str, bool]:
     }
 
 
-def _print(report: Report, required: str) -> None:
+def _print(report: Report, required: Level) -> None:
     verdict = "enough" if report.meets(required) else "not enough: custom code does not run"
     print(f"Custom code: level {report.level}, {required} is required ({verdict}); Node.js {report.node}")
     for name, on in _layers(report).items():

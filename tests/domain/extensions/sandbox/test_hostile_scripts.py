@@ -157,9 +157,8 @@ async def test_the_guide_has_the_table_of_this_run() -> None:
 
 
 def _cell(attack: Attack, ended: str, layers: str) -> str:
-    if ended.startswith("open") or layers in attack.open_in:
-        return "**open**"
-    return "ended" if ended in {"timeout", "memory", "cpu", "output", "protocol", "exit"} else "refused"
+    # Which of several limits ends a script first depends on how busy the machine is; that one does, does not.
+    return "**open**" if ended.startswith("open") or layers in attack.open_in else "held"
 
 
 async def test_a_killed_server_leaves_no_process() -> None:
