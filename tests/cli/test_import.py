@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -80,8 +81,14 @@ def test_everything_is_imported_without_a_question_when_told_so(
 ) -> None:
     assert main_without_exit(*given(export, data, "--yes", "--json")) == 0
 
-    assert json.loads(capsys.readouterr().out)["counts"]["users"]["inserted"] == export.rows
+    counts = json.loads(capsys.readouterr().out)["counts"]
+    assert counts["users"]["inserted"] == export.rows
     assert count_users(data) == export.rows
+    with sqlite3.connect(data / "freehold.db") as database:
+        (text,) = database.execute("select record from logs order by log_id desc limit 1").fetchone()
+    entry = json.loads(text)
+    assert (entry["type"], entry["description"]) == ("sapi", "The operator imported a tenant of Auth0's")
+    assert entry["details"]["counts"] == counts
 
 
 def test_configuration_of_a_kind_we_lack_is_refused_unless_it_is_to_be_skipped(

@@ -100,6 +100,10 @@ def auth0(
                 with _bar(found.number("users", "read") or None) as progress:
                     work.progress = progress
                     found = await work.write()
+                async with installation.store.transaction() as tx:
+                    await scope.events.record(
+                        tx, scope, "sapi", description="The operator imported a tenant of Auth0's", details=_told(found)
+                    )
                 _show(found, report, as_json)
 
     asyncio.run(run())
@@ -138,6 +142,12 @@ def _pairs(given: list[str] | None, form: str) -> list[tuple[str, str]]:
             raise BadRequest(f"{form} is expected, not {text[:60]}")
         pairs.append((left, right))
     return pairs
+
+
+def _told(found: Report) -> dict[str, Any]:
+    """What the tenant's log says of an import: how many of what, and nothing of whom."""
+    summary = found.summary()
+    return {"counts": summary["counts"], "found": summary["found"]}
 
 
 def _show(found: Report, path: Path | None, as_json: bool) -> None:

@@ -88,3 +88,24 @@ def test_history_has_the_recorded_sizes() -> None:
 )
 def test_each_rule_of_the_newer_policy(complexity: dict[str, Any], password: str, kinds: list[str]) -> None:
     assert broken({"password_options": {"complexity": complexity}}, password) == kinds
+
+
+@pytest.mark.parametrize("password", ["password", "Qwertyuiop", "trustno1", "changeme", "iloveyou2", "FUCKYOU"])
+def test_common_passwords_are_refused_where_the_dictionary_is_on(password: str) -> None:
+    on = {"password_options": {"complexity": {"min_length": 1}, "dictionary": {"active": True}}}
+    off = {"password_options": {"complexity": {"min_length": 1}, "dictionary": {"active": False}}}
+
+    assert (broken(on, password), broken(off, password)) == (["dictionary"], [])
+    assert broken(on, "a phrase nobody else has") == []
+
+
+def test_the_shorter_list_is_the_beginning_of_the_longer() -> None:
+    def refused(name: str) -> set[str]:
+        options = {
+            "password_options": {"complexity": {"min_length": 1}, "dictionary": {"active": True, "default": name}}
+        }
+        # Ranked about 100, 15,000 and 29,000.
+        return {word for word in ("bigdog", "mark69", "zxcv4321") if broken(options, word)}
+
+    assert refused("en_10k") == {"bigdog"}
+    assert refused("en_100k") == {"bigdog", "mark69", "zxcv4321"}

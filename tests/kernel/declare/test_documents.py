@@ -295,6 +295,19 @@ def test_a_marker_inside_a_union_is_refused() -> None:
         project(Lost)
 
 
+def test_a_marker_inside_a_part_is_refused() -> None:
+    """It would have no effect: what is to be sealed would be stored and served."""
+
+    class Inner(Part):
+        password: Annotated[str | UnsetType, Sealed("write_only_secrets")] = UNSET
+
+    class Outer(Document):
+        inner: list[Inner] | None = None
+
+    with pytest.raises(DeclarationError, match=r"Inner\.password"):
+        project(Outer)
+
+
 def test_a_column_that_input_could_set_is_refused() -> None:
     class Open(Document):
         uses: Annotated[int | UnsetType, InColumn("bigint")] = UNSET

@@ -119,6 +119,7 @@ def _compile(document: type[Document]) -> Projection:
         name, annotation = field.encode_name, hints[field.name]
         names.append(name)
         marks = _markers(annotation, document.__name__, name)
+        _check_parts(annotation)
         readonly = _note(found, indexed, name, marks, field)
         if type(None) in _members(annotation):
             found["nullable"].add(name)
@@ -242,6 +243,20 @@ def _note(found: dict[str, Any], indexed: list[IndexedField], name: str, marks: 
     if len([mark for mark in marks if isinstance(mark, m.Secret | m.Sealed | m.Computed)]) > 1:
         raise DeclarationError(f"{name}: Secret, Sealed and Computed exclude each other")
     return readonly
+
+
+def _check_parts(annotation: Any) -> None:
+    """Refuse markers inside the structs of a field, which nothing would heed: a secret there would be served.
+
+    What only a part of an object keeps to itself is declared as a `Variant`.
+    """
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        for field in msgspec.structs.fields(annotation):
+            if _markers(field.type, annotation.__name__, field.name):
+                raise DeclarationError(f"{annotation.__name__}.{field.name}: a marker inside a part has no effect")
+            _check_parts(field.type)
+    for inner in get_args(annotation):
+        _check_parts(inner)
 
 
 def _markers(annotation: Any, owner: str, name: str) -> list[m.Marker]:
