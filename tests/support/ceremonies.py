@@ -219,7 +219,7 @@ class Hall:
             ("preparing", self.build),
             ("ready", lambda c: self.download(requester, c)),
         ):
-            if state == name:
+            if state in {name, ceremony.state}:
                 return ceremony
             ceremony = await step(ceremony)
         assert ceremony.state == state

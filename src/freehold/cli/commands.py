@@ -21,6 +21,7 @@ COMMANDS = {
     "admins": "Invite, list, block and help the administrators of a tenant.",
     "audit": "Read the audit log again: is it whole?",
     "doctor": "Try what this machine offers: how well custom code is contained.",
+    "ceremony": "Exports of secrets: request, confirm, sign, fetch, and verify.",
     "routes": "List every route of the server.",
     "config": "Explain the settings.",
     "dev": "For developers of Freehold: the next migration, reference documentation.",

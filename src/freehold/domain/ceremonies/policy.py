@@ -47,7 +47,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def snapshot(self) -> dict[str, Any]:
         """The policy as requests and receipts hold it."""
-        return {**msgspec.to_builtins(self), "relaxed": self.relaxed}
+        return {**msgspec.json.decode(msgspec.json.encode(self)), "relaxed": self.relaxed}
 
     @property
     def key_policy(self) -> KeyPolicy:
