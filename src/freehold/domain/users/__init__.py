@@ -4,6 +4,7 @@ from freehold.domain.connections.connections import TOPIC_DELETED
 from freehold.domain.users import blocks
 from freehold.domain.users.accounts import PreparedPassword, create_user, delete_user, prepare_password, set_password
 from freehold.domain.users.credentials import Verification
+from freehold.domain.users.custom import Checked, check_sign_in
 from freehold.domain.users.databases import Database, database_of, find_database, find_database_by_id, get_database
 from freehold.domain.users.documents import MFA_SECRETS, PASSWORD_HASHES, USERS, User
 from freehold.domain.users.linked import LINKED_IDENTITIES
@@ -35,6 +36,7 @@ __all__ = [
     "PACKAGE",
     "PASSWORD_HASHES",
     "USERS",
+    "Checked",
     "Database",
     "PasswordRefused",
     "PreparedPassword",
@@ -43,6 +45,7 @@ __all__ = [
     "User",
     "Verification",
     "attempt_subject",
+    "check_sign_in",
     "claims_for",
     "create_user",
     "database_of",

@@ -40,6 +40,11 @@ class Database:
         return bool(self.options.get("enabledDatabaseCustomization"))
 
     @property
+    def imports_users(self) -> bool:
+        """Whether users of a custom database come here for good when they first sign in."""
+        return bool(self.options.get("import_mode"))
+
+    @property
     def takes_username(self) -> bool:
         """Whether its users have user names."""
         return bool(self.options.get("requires_username")) or self._attribute("username")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from freehold.domain.authenticators import REMEMBERED
+from freehold.domain.extensions.databases import ScriptFailed
 from freehold.domain.protection import Attempt, TooManyAttempts
 from freehold.domain.sessions import Session, create_session, end_session, find_session, reauthenticate
 from freehold.domain.tenants.settings import SETTINGS
@@ -16,9 +17,9 @@ from freehold.domain.users import (
     SignIn,
     Verification,
     attempt_subject,
+    check_sign_in,
     find_for_login,
     record_login,
-    verify_password,
 )
 from freehold.kernel.declare import documents
 from freehold.kernel.http.request import Request
@@ -121,13 +122,19 @@ async def _check(here: Visit, identifier: str, password: str, show_again: Show) 
     )
     try:
         async with guard as attempt:
-            verification = await verify_password(here.store, here.tenant, here.http.services.passwords, found, password)
+            checked = await check_sign_in(here.http.services, here.tenant, database, found, identifier, password)
+            found, verification = checked.found, checked.verification
             if found is None or database is None or not verification.ok:
                 await _refuse(here, identifier, database, found, attempt)
                 return await show_again(here, identifier, views.Problem(_wrong(databases)))
             if found.user.blocked:
                 return await _blocked(here, database, found, attempt)
             return await finish(here, database, found, verification, attempt)
+    except ScriptFailed as error:
+        async with here.store.transaction() as tx:
+            await event(tx, here, "f", database=database, identifier=identifier, description=error.message)
+        text = error.message if error.code == "unauthorized" else ""
+        return await show_again(here, identifier, views.Problem("custom-script-error-code", text=text))
     except TooManyAttempts as error:
         response = await show_again(here, identifier, views.Problem("user-blocked"))
         response.status = error.status
@@ -247,7 +254,9 @@ async def _find(here: Visit, databases: list[Database], identifier: str) -> tupl
         found = await find_for_login(here.store, here.tenant, database, identifier)
         if found is not None:
             return database, found
-    return (databases[0] if databases else None), None
+    # Whoever is not known here may be known to a database of the tenant's own.
+    asked = next((database for database in databases if database.is_custom), None)
+    return asked or (databases[0] if databases else None), None
 
 
 async def _refuse(

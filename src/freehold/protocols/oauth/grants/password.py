@@ -8,17 +8,18 @@ from typing import Any, NoReturn
 from freehold.domain.access import ResourceServer
 from freehold.domain.authenticators import Unmet, check_possible, demand_for, factors_of, guardian_of
 from freehold.domain.connections import CONNECTIONS, Connection
+from freehold.domain.extensions.databases import ScriptFailed
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import (
     Database,
     SignIn,
     Verification,
     attempt_subject,
+    check_sign_in,
     find_database,
     find_for_login,
     keep_rehash,
     record_login,
-    verify_password,
 )
 from freehold.kernel.declare import documents
 from freehold.protocols.oauth import mfa_tokens
@@ -69,7 +70,11 @@ async def _redeem(request: TokenRequest, realm: str) -> dict[str, Any]:
         enabled=database.is_guarded,
     )  # fmt: skip
     async with guard as attempt:
-        verification = await verify_password(store, tenant, request.services.passwords, found, password)
+        try:
+            checked = await check_sign_in(request.services, tenant, database, found, username, password)
+        except ScriptFailed as error:
+            raise AccessDenied(error.message, code="unauthorized" if error.code == "unauthorized" else None) from None
+        found, verification = checked.found, checked.verification
         if found is None or not verification.ok:
             async with store.transaction() as tx:
                 if await attempt.failed(tx):
