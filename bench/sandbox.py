@@ -64,7 +64,9 @@ async def _measure(names: list[str], report: Report, limits: Limits) -> None:
 async def _bare_round_trips() -> list[float]:
     """Milliseconds of one message to and fro, sorted, with the server's own event loop."""
     ours, theirs = socket.socketpair()
-    node = subprocess.Popen([find_node().executable, "-e", _ECHO, str(theirs.fileno())], pass_fds=[theirs.fileno()])
+    node = await asyncio.create_subprocess_exec(
+        find_node().executable, "-e", _ECHO, str(theirs.fileno()), pass_fds=[theirs.fileno()]
+    )
     theirs.close()
     reader, writer = await asyncio.open_unix_connection(sock=ours)
     message = b"x" * 300
@@ -76,7 +78,7 @@ async def _bare_round_trips() -> list[float]:
         spent.append((time.perf_counter() - started) * 1000)
     writer.close()
     node.kill()
-    node.wait()
+    await node.wait()
     return sorted(spent[CALLS:])
 
 

@@ -125,6 +125,12 @@ def build_edge(settings: Settings, *, clock: Clock | None = None) -> Edge:
             metrics.gauge(
                 "freehold_password_queue_depth", "Password checks waiting.", lambda: services.passwords.waiting
             )
+            metrics.gauge(
+                "freehold_sandbox_processes", "Processes of custom code.", lambda: len(services.sandbox.workers)
+            )
+            metrics.gauge(
+                "freehold_sandbox_queue_depth", "Calls of custom code waiting.", lambda: services.sandbox.waiting
+            )
             if isinstance(services.store, SqliteStore):
                 services.store.observe_commit = metrics.observe_commit
             if settings.workers > 1:

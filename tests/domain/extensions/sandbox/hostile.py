@@ -86,7 +86,7 @@ ATTACKS = (
         ),
     ),
     Attack("exec in place", _try("process.execve('/bin/true', ['true'], {}); return 'open: ran'"), ("refused", "exit")),
-    Attack("worker thread", _try("new (require('worker_threads').Worker)('1', { eval: true }); return 'open: thread'"),
+    Attack("worker thread", _try("new (require('worker_threads').Worker)('1', { eval: true }); return 'open: thread'"), ("refused", "memory"),
            open_in=("no_permission",)),
     Attack("native addon", _try("process.dlopen({ exports: {} }, '/lib/x86_64-linux-gnu/libm.so.6'); return 'open: loaded'")),
     Attack("process.binding", _try("process.binding('spawn_sync'); return 'open: bound'"), open_in=("no_permission",)),

@@ -247,6 +247,17 @@ async def test_the_process_used_longest_ago_makes_room(open_sandbox: OpenSandbox
     assert {worker.tenant for worker in sandbox.workers} == {"a", "c"}
 
 
+async def test_a_tenant_is_refused_when_every_process_is_in_use(open_sandbox: OpenSandbox) -> None:
+    sandbox = await open_sandbox(pool_limits=PoolLimits(processes=1, prestarted=0))
+    busy = asyncio.create_task(run(sandbox, "exports.run = () => new Promise((keep) => setTimeout(keep, 600, 1));"))
+    await asyncio.sleep(0.3)
+
+    with pytest.raises(SandboxBusy):
+        await run(sandbox, "exports.run = () => 1;", tenant="other")
+    assert (await busy).value == 1
+    assert (await run(sandbox, "exports.run = () => 1;", tenant="other")).value == 1
+
+
 async def test_what_a_call_leaves_computing_is_ended(sandbox: Sandbox) -> None:
     code = "exports.run = () => { setTimeout(() => { for (;;); }, 20); return 1; };"
     assert (await run(sandbox, code)).value == 1

@@ -5,6 +5,7 @@
 import asyncio
 import os
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -174,9 +175,7 @@ async def test_a_killed_server_leaves_no_process() -> None:
         "    await busy\n"
         "asyncio.run(main())\n"
     )
-    import sys
-
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *sys.path])}
     server = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, env=environment
     )

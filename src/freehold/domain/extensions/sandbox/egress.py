@@ -152,6 +152,9 @@ class Broker(asyncio.Protocol):
     def say(self, kind: int, number: int, content: bytes = b"") -> None:
         """Send a message to the worker."""
         if self._transport is not None and not self._over:
+            if self._transport.get_write_buffer_size() > (self._limit + 4) * WINDOW:
+                self._worker.misbehaved("it does not read what it asked for")
+                return
             self._transport.write(_HEAD.pack(kind, number, len(content)) + content)
 
     def forget(self, number: int) -> None:

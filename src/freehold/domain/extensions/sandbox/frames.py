@@ -8,6 +8,8 @@ from typing import Any, cast
 import msgspec
 
 FRAME_BYTES = 4 << 20
+# A set of npm modules may be on its way, and some answers.
+UNREAD_BYTES = 128 << 20
 _HEAD = struct.Struct(">I")
 
 
@@ -142,6 +144,9 @@ class Line(asyncio.Protocol):
     def send(self, frame: bytes) -> None:
         """Put an encoded message on its way."""
         if self._transport is not None and not self._closed:
+            if self._transport.get_write_buffer_size() > UNREAD_BYTES:
+                self._give_up("it does not read what it is told")
+                return
             self._transport.write(frame)
 
     def close(self) -> None:

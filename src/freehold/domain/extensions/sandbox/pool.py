@@ -181,12 +181,14 @@ class Pool:
     async def _start_for(self, tenant_id: str, tenant: _Tenant) -> None:
         try:
             worker = await self._new_worker()
-        except SandboxUnavailable as error:
+        except (SandboxUnavailable, SandboxBusy) as error:
             tenant.starting -= 1
             while tenant.waiting and not tenant.workers:
                 call = tenant.waiting.popleft()
                 if not call.result.done():
-                    call.result.set_exception(SandboxUnavailable(error.message))
+                    call.result.set_exception(type(error)(error.message))
+            if not tenant.workers:
+                self._tenants.pop(tenant_id, None)
             return
         self._give(tenant_id, tenant, worker)
 
@@ -224,7 +226,7 @@ class Pool:
         return worker
 
     async def _make_room(self) -> None:
-        """Stop idle processes, the one used longest ago first, until one more fits. Raises SandboxUnavailable."""
+        """Stop idle processes, the one used longest ago first, until one more fits. Raises SandboxBusy."""
         while True:
             memory = sum(worker.memory_bytes() for worker in self._all)
             if (
