@@ -48,6 +48,7 @@ from freehold.protocols.oauth.routes import add_routes as add_oauth_routes
 from freehold.registry import REGISTRY
 from freehold.surfaces import dashboard
 from freehold.surfaces.ceremony.api import add_routes as add_ceremony_routes
+from freehold.surfaces.ceremony.enrolment import add_routes as add_enrolment_routes
 from freehold.surfaces.ceremony.delivery.rounds import look_after_exports
 from freehold.surfaces.management.edge import render_error as render_management_error
 from freehold.surfaces.management.routes import add_routes as add_management_routes
@@ -108,6 +109,7 @@ def build_router(
     add_job_routes(router)
     dashboard.add_routes(router)
     add_ceremony_routes(router)
+    add_enrolment_routes(router)
     return router
 
 
