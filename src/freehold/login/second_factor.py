@@ -80,6 +80,12 @@ async def remembers(here: Visit, user_id: str) -> bool:
     return await is_remembered(here.store, here.tenant, user_id, value, guardian=guardian)
 
 
+def may_remember(here: Visit) -> bool:
+    """Whether code that asked for the second factor allows browsers to be remembered; without code they may be."""
+    verdict = (here.transaction.payload.get("custom") or {}).get("verdict") or {}
+    return (verdict.get("multifactor") or {}).get("allowRememberBrowser", True) is not False
+
+
 async def begin(
     here: Visit, database: Database, found: SignIn, verification: Verification | None, attempt: Any
 ) -> Response:

@@ -1,11 +1,13 @@
 """Rules and post-login actions in sign-ins and token grants of a live server."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from tests.support.applications import Application, User, make_application, read_claims
+from tests.support.second_factors import give_app
 from tests.support.server import LiveServer
 
 
@@ -164,6 +166,27 @@ def test_code_that_wants_a_second_factor_gets_one_set_up(app: Application, ada: 
     assert page.path == "/u/mfa-otp-enrollment-qr"
     answer = app.token(REALM, **password_of(app, ada), scope="openid")
     assert (answer.status_code, answer.json()["error"]) == (403, "mfa_required")
+
+
+def test_code_can_want_a_code_of_a_browser_that_is_remembered(app: Application, ada: User) -> None:
+    app.manage("PUT", "/guardian/factors/otp", {"enabled": True})
+    app.manage("PUT", "/guardian/policies", ["all-applications"])
+    held, browser = give_app(app, ada), app.browser()
+    page = browser.sign_in(app.authorize_url(), ada.email, ada.password)
+    page.form.values["rememberBrowser"] = "true"
+    assert "code" in browser.submit(page, code=held.code(datetime.now(UTC))).query
+    action(
+        app,
+        "exports.onExecutePostLogin = async (e, api) => "
+        "{ api.multifactor.enable('any', {allowRememberBrowser: false}); };",
+    )
+
+    page = browser.sign_in(app.authorize_url(prompt="login"), ada.email, ada.password)
+
+    assert page.path == "/u/mfa-otp-challenge"
+    assert "Do not ask again" not in page.text
+    done = browser.submit(page, code=held.code(datetime.now(UTC) + timedelta(seconds=30)))
+    assert read_claims(app.redeem(done).json()["id_token"])["amr"] == ["mfa"]
 
 
 def test_what_ran_is_in_the_log(app: Application, ada: User) -> None:

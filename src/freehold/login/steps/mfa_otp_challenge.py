@@ -34,7 +34,7 @@ async def submit(http: Request) -> Response:
     try:
         async with here.store.transaction() as tx:
             used = await verify_totp(tx, here.tenant, user_id, code, facts=facts)
-            if used is not None and here.field("rememberBrowser") and who.guardian.display_remember_me_checkbox:
+            if used is not None and here.field("rememberBrowser") and _offers_remembering(here, who):
                 known = cookies.remembered(http)
                 value = await remember_browser(tx, here.tenant, user_id, value=known, guardian=who.guardian)
     except TooManyCodes as error:
@@ -52,7 +52,7 @@ async def _show(here: Visit, who: Asked, *problems: views.Problem) -> Response:
     view = views.MfaOtpChallenge(
         form=here.page_form(second_factor.CHALLENGE),
         recovery_url=_recovery_url(here, who),
-        remember_days=max(1, days) if who.guardian.display_remember_me_checkbox else 0,
+        remember_days=max(1, days) if _offers_remembering(here, who) else 0,
         remember_default=who.guardian.remember_me_default_value,
         problems=problems,
     )
@@ -62,7 +62,13 @@ async def _show(here: Visit, who: Asked, *problems: views.Problem) -> Response:
 async def _may_be_spared(here: Visit, who: Asked) -> bool:
     """Whether a user with a session need not show a code on this browser."""
     demand = await demand_of(here, who.user.user_id)
-    return not demand.fresh and await second_factor.remembers(here, who.user.user_id)
+    return (
+        not demand.fresh and second_factor.may_remember(here) and await second_factor.remembers(here, who.user.user_id)
+    )
+
+
+def _offers_remembering(here: Visit, who: Asked) -> bool:
+    return who.guardian.display_remember_me_checkbox and second_factor.may_remember(here)
 
 
 def _recovery_url(here: Visit, who: Asked) -> str:
