@@ -5,7 +5,7 @@ what happens by itself, `completeness` what is checked before anything is built,
 """
 
 from freehold.domain.ceremonies.attempts import Attempt, NotOffered
-from freehold.domain.ceremonies.completeness import Evidence, Incomplete, check_complete, evidence_for
+from freehold.domain.ceremonies.completeness import Evidence, Incomplete, check_complete, check_keys_again, evidence_for
 from freehold.domain.ceremonies.deciding import confirm_scan, decide, upload_form
 from freehold.domain.ceremonies.drafting import (
     Given,
@@ -88,7 +88,7 @@ __all__ = [
     "canonical",
     "change",
     "check_available",
-    "check_complete",
+    "check_complete", "check_keys_again",
     "confirm_clock",
     "confirm_scan",
     "decide",

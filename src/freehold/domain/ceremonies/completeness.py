@@ -12,6 +12,7 @@ from typing import Any
 from freehold.domain.administrators import Administrator, find_administrator
 from freehold.domain.ceremonies.evidence.approvals import verify_approval
 from freehold.domain.ceremonies.evidence.executives import get_executive
+from freehold.domain.ceremonies.evidence.recipient_key import KeyRefused, check_recipient_key
 from freehold.domain.ceremonies.people import check_distinct, is_sole, requester_of
 from freehold.domain.ceremonies.pieces import Piece, of_kind, pieces_of, plain
 from freehold.domain.ceremonies.policy import Policy, from_snapshot
@@ -95,6 +96,21 @@ async def check_complete(
     await _check_approvals(reader, tenant, ceremony, pieces, policy)
     await _check_signature(reader, tenant, ceremony, pieces, policy)
     return evidence
+
+
+async def check_keys_again(evidence: Evidence, now: datetime, policy: Policy) -> None:
+    """Read the recipients' keys once more, as at the beginning, by the policy of now. Raises Incomplete.
+
+    It starts other processes, so keep it out of transactions.
+    """
+    for piece in of_kind(evidence.pieces, "recipient_key"):
+        try:
+            await check_recipient_key(
+                piece.content.decode(), email=piece.details["email"], now=now, retention_days=policy.retention_days,
+                policy=policy.key_policy,
+            )  # fmt: skip
+        except KeyRefused as refused:
+            raise Incomplete(refused.code, refused.message) from None
 
 
 async def valid_approvers(

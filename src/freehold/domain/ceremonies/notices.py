@@ -4,7 +4,7 @@ import msgspec
 
 from freehold.domain.administrators import list_administrators
 from freehold.domain.administrators.mail import send
-from freehold.domain.audit import AuditActor
+from freehold.domain.audit import AuditActor, latest_head
 from freehold.domain.ceremonies.records import Ceremony, find_ceremony
 from freehold.domain.ceremonies.request import groups
 from freehold.kernel.clock import iso
@@ -39,12 +39,16 @@ async def write_notices(job: Job) -> None:
         if ceremony is not None:
             request = ceremony.request
             people = await list_administrators(tx, tenant)
+            # Kept in many mailboxes, it tells of a database that was put back to an older copy.
+            head = await latest_head(tx, tenant)
             addresses = {person.email for person in people if not person.blocked} | {request.requester.email}
             for address in sorted(addresses):
                 await send(
                     tx, tenant, "admin_ceremony", address, url=f"{tenant.issuer}admin/ceremonies/{ceremony.id}",
                     notice=told.notice, ceremony=ceremony.id, by=told.by, ip=told.ip, kinds=", ".join(request.kinds),
-                    groups=groups(bytes.fromhex(ceremony.digest)),
+                    groups=groups(bytes.fromhex(ceremony.digest)), digest=ceremony.digest,
+                    fingerprints=", ".join(recipient.fingerprint for recipient in request.recipients),
+                    head="" if head is None else f"{head.size} {head.root}",
                     waits_until="" if ceremony.not_before_ms is None else iso(ceremony.not_before_ms),
                 )  # fmt: skip
         await job.finish(tx)

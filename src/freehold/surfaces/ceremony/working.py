@@ -71,6 +71,7 @@ async def plan_of(services: Any, tenant: TenantScope, ceremony: Ceremony) -> Pla
     store, settings = services.store, services.settings
     policy = ceremonies.policy_in_force(settings, tenant, ceremony.request.policy)
     evidence = await ceremonies.check_complete(store, tenant, ceremony, tenant.clock.now(), policy=policy)
+    await ceremonies.check_keys_again(evidence, tenant.clock.now(), policy)
     request = evidence.request
     return Plan(
         ceremony_id=ceremony.id,
