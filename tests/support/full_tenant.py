@@ -12,6 +12,7 @@ from freehold.domain import audit
 from freehold.domain.access import CLIENT_GRANTS, CONSENTS, RESOURCE_SERVERS, ROLE_USERS, ROLES
 from freehold.domain.administrators import add_administrator, owner_of
 from freehold.domain.applications import CLIENT_CREDENTIALS, CLIENTS
+from freehold.domain.attribute_profiles import PROFILES
 from freehold.domain.audit import OPERATOR
 from freehold.domain.authenticators import GUARDIAN, Guardian, enrol, remember_browser
 from freehold.domain.ceremonies.evidence.executives import Material, enrol_anchor, enrol_executive, put_passkeys
@@ -151,6 +152,8 @@ async def _people(store: Store, tenant: TenantScope) -> str:
         await audit.checkpoint(tx, tenant)
         await _factors(tx, tenant, ada.id)
         await _mail(tx, tenant)
+        attribute = {"label": "E-mail", "description": "é", "auth0_mapping": "email", "profile_required": True}
+        await documents.create(tx, tenant, PROFILES, {"name": "Staff", "user_attributes": {"email": attribute}})
     return ada.id
 
 
