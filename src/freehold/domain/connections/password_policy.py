@@ -8,7 +8,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from freehold.domain.connections.common_passwords import ALL, is_common
+from freehold.domain.connections.guessed_passwords import ALL, is_common
 
 Kind = Literal["length", "truncation", "types", "identical", "sequential", "dictionary", "personal"]
 

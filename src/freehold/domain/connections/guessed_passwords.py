@@ -29,7 +29,7 @@ def _common(most: int) -> frozenset[str]:
         raise Unavailable("The list of common passwords is not installed.")
     # The module alone: the package would keep a few megabytes more in memory, for what is not asked here.
     lists = importlib.util.spec_from_file_location(
-        "freehold_common_passwords", Path(package.origin).with_name("frequency_lists.py")
+        "freehold_guessed_passwords", Path(package.origin).with_name("frequency_lists.py")
     )
     assert lists is not None
     assert lists.loader is not None
