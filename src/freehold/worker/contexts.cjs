@@ -7,12 +7,16 @@ const { Loader } = require('./modules.cjs');
 const egress = require('./egress.cjs');
 
 const NAMES = [
-  'Buffer', 'URL', 'URLSearchParams', 'TextEncoder', 'TextDecoder', 'AbortController', 'AbortSignal', 'Event', 'EventTarget', 'DOMException',
-  'structuredClone', 'atob', 'btoa', 'queueMicrotask', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'setImmediate',
-  'clearImmediate', 'performance', 'Blob', 'MessageChannel', 'BroadcastChannel', 'ReadableStream', 'WritableStream', 'TransformStream',
-  'CompressionStream', 'DecompressionStream', 'crypto', 'Crypto', 'CryptoKey', 'SubtleCrypto',
+  'Buffer', 'URL', 'URLSearchParams', 'TextEncoder', 'TextDecoder', 'queueMicrotask', 'setTimeout', 'clearTimeout', 'setInterval',
+  'clearInterval', 'setImmediate', 'clearImmediate',
 ];
-const LATER = ['fetch', 'Headers', 'Request', 'Response', 'FormData', 'WebSocket'];
+// Node loads these when they are named first, and so do we.
+const LATER = [
+  'AbortController', 'AbortSignal', 'Event', 'EventTarget', 'DOMException', 'structuredClone', 'atob', 'btoa', 'performance', 'Blob',
+  'MessageChannel', 'BroadcastChannel', 'ReadableStream', 'WritableStream', 'TransformStream', 'CompressionStream',
+  'DecompressionStream', 'crypto', 'Crypto', 'CryptoKey', 'SubtleCrypto',
+];
+const NETWORK = ['fetch', 'Headers', 'Request', 'Response', 'FormData', 'WebSocket'];
 // Buffer is an Uint8Array of Node's own context: a library that asks `instanceof Uint8Array` means both.
 const SHARED = ['ArrayBuffer', 'Uint8Array'];
 
@@ -97,11 +101,11 @@ class ScriptContext {
     });
     for (const name of NAMES) if (globalThis[name] !== undefined) define(name, globalThis[name]);
     for (const name of SHARED) define(name, globalThis[name]);
-    for (const name of LATER) {
+    for (const name of [...LATER, ...NETWORK]) {
       Object.defineProperty(global, name, {
         configurable: true,
         get() {
-          egress.install();
+          if (NETWORK.includes(name)) egress.install();
           define(name, globalThis[name]);
           return globalThis[name];
         },

@@ -195,7 +195,6 @@ function warm() {
   const context = new ScriptContext(script, kindOf('module'), null, log);
   context.kind.invoke(context.run('run'), [context.helpers.parse('{}')]);
   isSpoilt(context);
-  require('node:crypto');
 }
 
 warm();
