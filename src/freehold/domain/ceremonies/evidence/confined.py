@@ -72,7 +72,7 @@ async def _run(action: Sequence[str], stdin: bytes, bounds: Bounds, *, env: Mapp
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ if env is None else env,
+        env=dict(os.environ if env is None else env),  # uvloop takes nothing else for it
         start_new_session=True,
     )  # fmt: skip
     try:
