@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from freehold.app import build_edge
 from freehold.cli.certificates import certify_tenants
@@ -79,6 +78,8 @@ def public_domain(settings: Settings, port: int) -> str:
 
 
 def _greet(facts: dict[str, Any], settings: Settings) -> None:
+    from rich.console import Console  # quiet starts do without
+
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"\n[bold green]Freehold is up[/] at [bold]{facts['base_url']}[/]")
     console.print(f"  tenant       {facts['tenant']}")

@@ -14,8 +14,6 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from joserfc.errors import JoseError
-from joserfc.jwk import RSAKey
 
 from freehold.domain.keys.documents import PRIVATE_KEYS, SIGNING_KEYS, SigningKey
 from freehold.kernel import vault
@@ -126,6 +124,9 @@ async def import_key(
 
 def load_private_key(source: bytes | dict[str, Any]) -> rsa.RSAPrivateKey:
     """An RSA private key of at least 2048 bits from PEM or a JWK, checked. Raises BadRequest."""
+    from joserfc.errors import JoseError  # a server that never does this saves the time to import it
+    from joserfc.jwk import RSAKey
+
     try:
         if isinstance(source, dict):
             source = RSAKey.import_key(source).as_pem(private=True)

@@ -18,7 +18,6 @@ from freehold.domain.applications import CLIENTS, Client
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.http.request import Request
 from freehold.kernel.store import Store
-from freehold.protocols.oauth.assertions import verify_client_assertion
 from freehold.protocols.oauth.errors import InvalidClient, InvalidRequest
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -44,6 +43,8 @@ async def authenticate_client(
             raise InvalidRequest(TWICE)
         if params.get("client_assertion_type") != JWT_BEARER:
             raise InvalidRequest(f"client_assertion_type must be {JWT_BEARER}")
+        from freehold.protocols.oauth.assertions import verify_client_assertion  # brings joserfc, which few need
+
         return await verify_client_assertion(str(assertion), client_id, store=store, tenant=tenant)
     if not isinstance(client_id, str) or not client_id:
         raise InvalidRequest("Missing required parameter: client_id")

@@ -9,7 +9,6 @@ import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 FOLDER = "private-keys"
 JWK_SET = "private-keys.jwks.json"
@@ -43,6 +42,8 @@ def key_files(keys: list[PrivateKey]) -> Iterator[tuple[str, bytes]]:
 
 def private_jwk(key: PrivateKey) -> dict[str, Any] | None:
     """The key as a JWK (RFC 7517) with its private part; None for what is no key of RSA, EC or Edwards curves."""
+    from joserfc.jwk import ECKey, OKPKey, RSAKey  # a server's start does without
+
     try:
         loaded = serialization.load_pem_private_key(key.pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
