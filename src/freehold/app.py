@@ -50,6 +50,7 @@ from freehold.surfaces import dashboard
 from freehold.surfaces.ceremony.api import add_routes as add_ceremony_routes
 from freehold.surfaces.ceremony.delivery.rounds import look_after_exports
 from freehold.surfaces.ceremony.enrolment import add_routes as add_enrolment_routes
+from freehold.surfaces.ceremony.working import keep_all_in_step
 from freehold.surfaces.management.edge import render_error as render_management_error
 from freehold.surfaces.management.routes import add_routes as add_management_routes
 
@@ -204,6 +205,7 @@ async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clo
     jobs.services = services
     # What should have gone while nobody was here goes before anybody can ask for it.
     await look_after_exports(services)
+    await keep_all_in_step(services)
     await jobs.start()
     stack.push_async_callback(jobs.stop)
     return services

@@ -76,6 +76,8 @@ async def test_the_folder_does_the_same(tmp_path: Path, draft: Path) -> None:
     await place.put("art_1", draft)
     assert (tmp_path / "exports").stat().st_mode & 0o777 == 0o700
     assert await read(place, 3 << 20, (5 << 20) + 1) == CONTENT[3 << 20 : (5 << 20) + 1]
+    assert await place.held() == {}, "its row is about to be written"
+    place.settle("art_1")
     assert list(await place.held()) == ["art_1"]
     await place.destroy("art_1")
     await place.destroy("art_1")

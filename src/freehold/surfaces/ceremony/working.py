@@ -50,6 +50,7 @@ async def build(job: Job) -> None:
                 artefact = await insert_artefact(tx, tenant, new)
                 await ceremonies.finish_build(tx, tenant, current, artefact=remembered(current, new, artefact))
                 await job.finish(tx)
+            store_named(services.settings, new.place).settle(new.id)
         except BaseException:
             # Without its row the file is noise; it goes at once rather than with a later round.
             with suppress(StoreUnavailable):
@@ -128,24 +129,36 @@ async def follow_download(
 
 
 async def go_round(job: Job) -> None:
-    """Keep ceremonies in step with their files, over all tenants."""
-    for tenant in await job.services.tenants.all():
-        await keep_in_step(job.services, tenant)
+    """Keep ceremonies in step with their files."""
+    await keep_all_in_step(job.services)
+
+
+async def keep_all_in_step(services: Any) -> None:
+    """The same over all tenants; a server that starts does it before its first answer."""
+    for tenant in await services.tenants.all():
+        await keep_in_step(services, tenant)
 
 
 async def keep_in_step(services: Any, tenant: TenantScope) -> None:
     """Expire ceremonies whose file is gone already, and end those whose file was to go."""
-    for ceremony in await ceremonies.list_ceremonies(services.store, tenant):
-        if ceremony.state not in {"ready", "downloaded"}:
-            continue
-        artefact = await artefact_of(services.store, tenant, ceremony.id)
-        if artefact is not None and artefact.state != DESTROYED:
+    for seen in await ceremonies.list_ceremonies(services.store, tenant):
+        if seen.state not in {"ready", "downloaded", "expired"} or not seen.is_active:
             continue
         with suppress(Conflict, Unavailable):  # somebody else was quicker, or it is tried again in a minute
-            async with services.store.transaction() as tx:
-                current = await ceremonies.get_ceremony(tx, tenant, ceremony.id)
-                reason = artefact.destroyed_because if artefact else "the file is not here"
-                await ceremonies.expire(tx, tenant, current, reason=reason)
+            ceremony = await _expire_without_file(services, tenant, seen)
+            if ceremony.state == "expired":
+                # Not left to the job alone: that of a killed server comes back only when its lease ends.
+                await _remove(services, tenant, ceremony)
+
+
+async def _expire_without_file(services: Any, tenant: TenantScope, ceremony: Ceremony) -> Ceremony:
+    artefact = await artefact_of(services.store, tenant, ceremony.id)
+    if ceremony.state == "expired" or (artefact is not None and artefact.state != DESTROYED):
+        return ceremony
+    async with services.store.transaction() as tx:
+        current = await ceremonies.get_ceremony(tx, tenant, ceremony.id)
+        reason = artefact.destroyed_because if artefact else "the file is not here"
+        return await ceremonies.expire(tx, tenant, current, reason=reason)
 
 
 async def _remove(services: Any, tenant: TenantScope, ceremony: Ceremony) -> None:

@@ -24,8 +24,6 @@ from freehold.surfaces.ceremony.delivery.stores import (
     store_named,
 )
 
-GRACE_MS = 15 * 60 * 1000
-"""A file without a row may be one whose row is about to be written."""
 EXPIRED = "its time is over"
 
 _log = log.get_logger("ceremony")
@@ -37,18 +35,23 @@ async def reconcile(
     tenants: Iterable[TenantScope],
     *,
     uptime: UptimeReader = read_uptime,
-    grace_ms: int = GRACE_MS,
+    grace_ms: int = 0,
 ) -> None:
     """One round over all tenants. What cannot be done now is logged, and done in a later round."""
+    # Listed before the rows are read: whatever gets its row in between is known.
+    held = []
+    for name in ("folder", "s3") if settings.ceremony_s3_url else ("folder",):
+        try:
+            place = store_named(settings, name)
+            held.append((place, await place.held()))
+        except StoreUnavailable as error:
+            _log.error("exports_not_listed", store=name, reason=error.message)
     known: set[str] = set()
     for tenant in tenants:
         known |= await _go_through(store, settings, tenant, uptime)
     await asyncio.to_thread(_remove_drafts, settings)
-    for name in ("folder", "s3") if settings.ceremony_s3_url else ("folder",):
-        try:
-            await _remove_orphans(store_named(settings, name), known, now_ms=store.clock.now_ms() - grace_ms)
-        except StoreUnavailable as error:
-            _log.error("exports_not_listed", store=name, reason=error.message)
+    for place, files in held:
+        await _remove_orphans(place, files, known, now_ms=store.clock.now_ms() - grace_ms)
 
 
 async def _go_through(store: Store, settings: Settings, tenant: TenantScope, uptime: UptimeReader) -> set[str]:
@@ -81,9 +84,9 @@ def _remove_drafts(settings: Settings) -> None:
         remove_file(path)
 
 
-async def _remove_orphans(place: ArtefactStore, known: set[str], *, now_ms: int) -> None:
-    for artefact_id, written_at_ms in (await place.held()).items():
-        if artefact_id not in known and written_at_ms <= now_ms:
+async def _remove_orphans(place: ArtefactStore, held: dict[str, int], known: set[str], *, now_ms: int) -> None:
+    for artefact_id, until_ms in held.items():
+        if artefact_id not in known and until_ms <= now_ms:
             _log.warning("orphaned_export_removed", artefact_id=artefact_id, store=place.name)
             try:
                 await place.destroy(artefact_id)

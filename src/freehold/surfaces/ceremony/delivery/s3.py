@@ -19,6 +19,8 @@ from freehold.kernel.config import Settings
 from freehold.surfaces.ceremony.delivery.stores import READ_BYTES, StoreUnavailable, remove_file
 
 T = TypeVar("T")
+GRACE_MS = 15 * 60 * 1000
+"""So long an object may wait for its row."""
 _SUFFIX = ".sealed"
 _PART_BYTES = 16 << 20
 
@@ -83,13 +85,16 @@ class S3Store:
     async def destroy(self, artefact_id: str) -> None:
         await self._call(lambda: self._client.remove_object(self._bucket, self._object(artefact_id)))
 
+    def settle(self, artefact_id: str) -> None:
+        pass
+
     async def held(self) -> dict[str, int]:
         def held() -> dict[str, int]:
             found = {}
             for item in self._client.list_objects(self._bucket, prefix=self._prefix):
                 name = str(item.object_name).removeprefix(self._prefix)
                 if name.endswith(_SUFFIX) and item.last_modified is not None:
-                    found[name.removesuffix(_SUFFIX)] = int(item.last_modified.timestamp() * 1000)
+                    found[name.removesuffix(_SUFFIX)] = int(item.last_modified.timestamp() * 1000) + GRACE_MS
             return found
 
         return await self._call(held)

@@ -4,6 +4,7 @@ A name is an artefact's id. What is put is complete or absent, and durable when 
 """
 
 import asyncio
+import fcntl
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -31,6 +32,10 @@ class ArtefactStore(Protocol):
         """Take over a finished file; the source is gone afterwards. Raises StoreUnavailable."""
         ...
 
+    def settle(self, artefact_id: str) -> None:
+        """What was put has its row now, or was destroyed."""
+        ...
+
     def read(self, artefact_id: str, start: int, end: int) -> AsyncIterator[bytes]:
         """The bytes from `start` up to `end`. Raises StoreUnavailable."""
         ...
@@ -40,8 +45,15 @@ class ArtefactStore(Protocol):
         ...
 
     async def held(self) -> dict[str, int]:
-        """The ids of what lies there, each with the time of its writing in milliseconds. Raises StoreUnavailable."""
+        """The ids of what lies there and of which no live process says that its row is about to be written.
+
+        Each has a time in milliseconds, until which it may be that all the same. Raises StoreUnavailable.
+        """
         ...
+
+
+_NEW: dict[Path, int] = {}
+"""Descriptors of files that have no row yet. Their locks end with this process, however it ends."""
 
 
 class FolderStore:
@@ -72,11 +84,17 @@ class FolderStore:
 
     async def destroy(self, artefact_id: str) -> None:
         await asyncio.to_thread(remove_file, self._path(artefact_id))
+        self.settle(artefact_id)
+
+    def settle(self, artefact_id: str) -> None:
+        descriptor = _NEW.pop(self._path(artefact_id), None)
+        if descriptor is not None:
+            os.close(descriptor)
 
     async def held(self) -> dict[str, int]:
         if not self.folder.exists():
             return {}
-        return {path.stem: path.stat().st_mtime_ns // 1_000_000 for path in self.folder.glob("*.sealed")}
+        return {path.stem: 0 for path in self.folder.glob("*.sealed") if not is_being_written(path)}
 
     def _path(self, artefact_id: str) -> Path:
         return self.folder / f"{artefact_id}.sealed"
@@ -84,6 +102,9 @@ class FolderStore:
     def _put(self, artefact_id: str, source: Path) -> None:
         try:
             prepare_folder(self.folder)
+            descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _NEW[self._path(artefact_id)] = descriptor
             source.replace(self._path(artefact_id))
             sync_folder(self.folder)
             if source.parent != self.folder:
