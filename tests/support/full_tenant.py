@@ -253,18 +253,28 @@ async def _connections(store: Store, tenant: TenantScope) -> None:
 async def _extensions(store: Store, tenant: TenantScope) -> None:
     """Code of each kind, with secrets."""
     async with store.transaction() as tx:
-        await documents.create(tx, tenant, RULES, {"name": "A rule", "script": "function (user, context, cb) {}"})
+        await documents.create(
+            tx, tenant, RULES, {"name": "A rule", "script": "function (user, context, cb) { cb(null, user, context); }"}
+        )
         await documents.create(tx, tenant, RULES_CONFIGS, {"value": f"{SEALED}-rule"}, server={"key": "KEY"})
         hook = await documents.create(
-            tx, tenant, HOOKS, {"name": "A hook", "script": "x", "triggerId": "credentials-exchange", "enabled": True}
+            tx, tenant, HOOKS, {"name": "A hook", "script": "x", "triggerId": "credentials-exchange", "enabled": False}
         )
         secret = {"name": "KEY", "value": f"{SEALED}-hook"}
         await documents.create(tx, tenant, HOOK_SECRETS, secret, parent=hook.id)
-        given = {"name": "An action", "supported_triggers": [{"id": "post-login"}], "code": "exports.x = () => {}"}
+        given = {
+            "name": "An action",
+            "supported_triggers": [{"id": "post-login"}],
+            "code": "exports.onExecutePostLogin = () => {}",
+        }
         action = await documents.create(
             tx, tenant, ACTIONS, {**given, "secrets": [{"name": "KEY", "value": f"{SEALED}-action"}]}
         )
-        content = {"code": "x", "runtime": "node22", "supported_triggers": [{"id": "post-login", "version": "v3"}]}
+        content = {
+            "code": "exports.onExecutePostLogin = () => {}",
+            "runtime": "node22",
+            "supported_triggers": [{"id": "post-login", "version": "v3"}],
+        }
         owner = f"actions/{action.id}"
         await versions.deploy(tx, tenant, action.id, content, secrets_from=owner)
         assert await secrets.values_of(tx, tenant, owner) == {"KEY": f"{SEALED}-action"}
