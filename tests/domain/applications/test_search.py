@@ -1,5 +1,7 @@
 """GET clients?q=: applications by what their client grants allow to organizations."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.people import TenantUnderTest
@@ -36,7 +38,7 @@ async def test_applications_are_found_by_grants_for_any_organization(people: Ten
         {"q": "client_grant.organization_id:a OR name:b", "take": "5"},
     ],
 )
-async def test_any_other_query_is_refused(people: TenantUnderTest, query: dict[str, str]) -> None:
+async def test_any_other_query_is_refused(people: TenantUnderTest, query: dict[str, Any]) -> None:
     reply = await people.api("GET", "clients", **query)
 
     assert (reply.status, reply.json()["errorCode"]) == (400, "invalid_query_string")

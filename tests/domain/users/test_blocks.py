@@ -1,5 +1,7 @@
 """User blocks: who is kept out after too many failures, and letting them in again."""
 
+from typing import Any
+
 import pytest
 
 from freehold.domain.protection import LoginGuard, TooManyAttempts
@@ -15,7 +17,7 @@ async def fail(people: TenantUnderTest, subject: str, *, ip: str = "10.0.0.1", t
             await attempt.failed(tx)
 
 
-async def blocked_for(people: TenantUnderTest, path: str = "user-blocks", **query: str) -> list[dict[str, str]]:
+async def blocked_for(people: TenantUnderTest, path: str = "user-blocks", **query: Any) -> list[dict[str, str]]:
     reply = await people.api("GET", path, scopes={"read:users"}, **query)
     assert reply.status == 200, reply.body
     assert set(reply.json()) == {"blocked_for"}
@@ -58,7 +60,7 @@ async def test_who_is_unblocked_may_try_again(people: TenantUnderTest, by_identi
         await fail(people, "ada@example.com")
 
     path = "user-blocks" if by_identifier else f"user-blocks/{ada['user_id']}"
-    query = {"identifier": "ada@example.com"} if by_identifier else {}
+    query: dict[str, Any] = {"identifier": "ada@example.com"} if by_identifier else {}
     assert (await people.api("DELETE", path, scopes={"update:users"}, **query)).status == 204
 
     assert await blocked_for(people, identifier="ada@example.com") == []
