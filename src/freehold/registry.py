@@ -27,7 +27,7 @@ from freehold.domain.ceremonies import evidence
 from freehold.kernel import vault
 from freehold.kernel.declare.registry import Registry
 from freehold.protocols.oauth import tables as oauth
-from freehold.surfaces import ceremony
+from freehold.surfaces.ceremony import package as ceremony
 
 PACKAGES = (
     tenants.PACKAGE,

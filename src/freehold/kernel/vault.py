@@ -8,6 +8,8 @@ Each value is sealed for its tenant, kind, owner and name, so that a row copied 
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from freehold.kernel.declare.scope import TenantScope
 from freehold.kernel.store import Reader, Transaction
 from freehold.kernel.store.schema import Column, Table
@@ -81,3 +83,16 @@ def seal_all(
 def context(tenant_id: str, kind: str, owner: str, name: str) -> str:
     """What a value is sealed for; bulk writers outside this module seal with the same."""
     return f"vault/{tenant_id}/{kind}/{owner}/{name}"
+
+
+def is_pending(name: str) -> bool:
+    """Whether a value waits under this name for its confirmation."""
+    return name.startswith("pending/")
+
+
+def read_secret(content: bytes) -> str:
+    """The secret, number, address or hash in a value: JSON from an import, or the bare text."""
+    if not content.startswith(b"{"):
+        return content.decode()
+    members = msgspec.json.decode(content, type=dict[str, str])
+    return next((members[name] for name in ("secret", "value", "hash") if name in members), "")

@@ -13,7 +13,7 @@ from freehold.domain.ceremonies import Ceremony
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.http.request import Request
 from freehold.kernel.jobs import JobRunner
-from freehold.surfaces import ceremony as surface
+from freehold.surfaces.ceremony import package as surface
 from freehold.surfaces.ceremony import working
 from freehold.surfaces.ceremony.build.preparing import prepare_export
 from freehold.surfaces.ceremony.build.sealing import BuildFailed

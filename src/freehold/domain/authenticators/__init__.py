@@ -25,8 +25,6 @@ from freehold.domain.authenticators.authenticators import (
     Factors,
     begin_totp,
     factors_of,
-    is_pending,
-    read_secret,
     remove,
     remove_all,
     type_of,
@@ -55,6 +53,7 @@ from freehold.domain.authenticators.verifying import (
     verify_totp,
 )
 from freehold.kernel.declare import Package
+from freehold.kernel.vault import is_pending, read_secret
 
 PACKAGE = Package(
     name="authenticators",

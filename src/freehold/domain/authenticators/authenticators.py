@@ -20,6 +20,7 @@ from freehold.kernel.crypto.ids import new_id
 from freehold.kernel.crypto.otp import normalise_code
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.store import Reader, Transaction
+from freehold.kernel.vault import is_pending, read_secret
 
 Type = Literal["totp", "recovery-code", "phone", "email"]
 OtherType = Literal["phone", "email"]
@@ -148,19 +149,6 @@ async def owner_of(reader: Reader, tenant: TenantScope, id_: str) -> str | None:
 def type_of(slot: str) -> Type | None:
     """What lies at a place of the vault, pending or not."""
     return _TYPES.get(slot.removeprefix("pending/").partition("/")[0])
-
-
-def is_pending(slot: str) -> bool:
-    """Whether a place is for what is not confirmed yet."""
-    return slot.startswith("pending/")
-
-
-def read_secret(content: bytes) -> str:
-    """The secret, number, address or hash in a vault value: JSON from an import, or the bare text."""
-    if not content.startswith(b"{"):
-        return content.decode()
-    members = msgspec.json.decode(content, type=dict[str, str])
-    return next((members[name] for name in ("secret", "value", "hash") if name in members), "")
 
 
 # --- enrolling ---------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from freehold.domain.authenticators import is_pending, read_secret
 from freehold.kernel.crypto.passwords.leaving import custom_hash_of, is_plain_bcrypt
+from freehold.kernel.vault import is_pending, read_secret
 
 HASHES, OTHER_HASHES = "password-hashes", "password-hashes-other"
 FACTORS, OTHER_FACTORS = "mfa-secrets", "mfa-factors-other"
