@@ -2,7 +2,7 @@
 # Options: make up ARGS="--port 8443"   make test ARGS="tests/login -k reset"   make test JOBS=4   make PYTHON=python3.12 ...
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-all check format bench lock clean prerequisites \
+.PHONY: help demo demo-ceremony up test test-all check format bench lock clean prerequisites \
 	run-environment develop-environment lock-environment
 
 PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -17,6 +17,9 @@ help: ## List the targets
 
 demo: run-environment ## Show the main job: a tenant arrives, a user signs in, everything leaves and is restored
 	@$(BIN)/freehold demo $(ARGS)
+
+demo-ceremony: run-environment ## Show the export ceremony: two administrators, a signed form, real gpg, restored elsewhere
+	@$(BIN)/freehold demo-ceremony $(ARGS)
 
 up: run-environment ## Start a server on embedded parts and print where it is
 	@$(BIN)/freehold up $(ARGS)

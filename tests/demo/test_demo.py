@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from freehold.demo.auth0_export import write_export
-from freehold.demo.story import NotTrue, Step, Story, freehold
+from freehold.demo.servers import freehold
+from freehold.demo.steps import NotTrue, Step
+from freehold.demo.story import Story
 
 
 def test_everything_comes_out_as_it_should(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from freehold import __version__
 COMMANDS = {
     "up": "Start everything: the server, its database, its certificates.",
     "demo": "Show the whole promise in a minute: arrive, sign in, leave, restore.",
+    "demo-ceremony": "Show the export ceremony: two administrators, a signed form, real gpg.",
     "import": "Bring users and configuration from another product.",
     "export": "Write a tenant as one open archive.",
     "restore": "Make a tenant from an archive.",
@@ -39,7 +40,7 @@ class LazyGroup(TyperGroup):
         """Import the module of a command."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"freehold.cli.{'import_' if cmd_name == 'import' else cmd_name}")
+        module = import_module(f"freehold.cli.{'import_' if cmd_name == 'import' else cmd_name.replace('-', '_')}")
         return get_command(module.app)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -13,14 +13,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from freehold.cli.options import JsonOption
-from freehold.demo.story import NotTrue, Step, Story
+from freehold.demo.steps import NotTrue, Step, Telling
+from freehold.demo.story import Story
 
 app = typer.Typer(add_completion=False, help="Show the whole promise in a minute: arrive, sign in, leave, restore.")
+
+KeepOption = Annotated[Path | None, typer.Option(help="Do it in this folder and leave everything there.")]
 
 
 @app.command()
 def demo(
-    keep: Annotated[Path | None, typer.Option(help="Do it in this folder and leave everything there.")] = None,
+    keep: KeepOption = None,
     users: Annotated[int, typer.Option(min=1, help="How many users the export has.")] = 10_000,
     as_json: JsonOption = False,
 ) -> None:
@@ -28,6 +31,11 @@ def demo(
 
     Ends with status 1 when a step does not come out as it should.
     """
+    show(Story, keep=keep, users=users, as_json=as_json)
+
+
+def show(kind: type[Telling], *, keep: Path | None, users: int, as_json: bool) -> None:
+    """Run a demonstration and print each step with its time; the exit status says whether all of it came out."""
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     started = time.perf_counter()
     with _folder(keep) as folder, console.status("") as status:
@@ -38,15 +46,15 @@ def demo(
             )
             console.print(f"  [dim]{escape(step.detail)}[/]", markup=True)
 
-        story = Story(folder, users, tell, begin=lambda title: status.update(f"{title} ..."))
+        telling = kind(folder, users, tell, begin=lambda title: status.update(f"{title} ..."))
         failure = ""
         try:
-            story.run()
+            telling.run()
         except NotTrue as error:
             failure = str(error)
     seconds = time.perf_counter() - started
     if as_json:
-        steps = [{"title": s.title, "detail": s.detail, "seconds": round(s.seconds, 3)} for s in story.steps]
+        steps = [{"title": s.title, "detail": s.detail, "seconds": round(s.seconds, 3)} for s in telling.steps]
         print(json.dumps({"ok": not failure, "failure": failure, "seconds": round(seconds, 3), "steps": steps}))
     elif failure:
         console.print(f"[bold red]{'✗' if console.is_terminal else 'FAILED'}[/] {escape(failure)}", markup=True)
