@@ -16,7 +16,9 @@ from freehold.domain.ceremonies.progress import settle
 from freehold.domain.ceremonies.proofs import Decision, count_code, prove_by_code, prove_by_passkey
 from freehold.domain.ceremonies.records import Ceremony, ChangedMeanwhile, WrongState, get_ceremony
 from freehold.kernel.clock import iso
+from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import FreeholdError
+from freehold.kernel.store import Store
 
 PENDING = "requirements_pending"
 
@@ -75,7 +77,10 @@ async def upload_form(
         check_kind(seen, kind, attempt.policy_for(seen))
         pieces = await pieces_of(attempt.store, attempt.tenant, seen)
         verifier = attempt.acting.administrator.email
-        signature, compared = await _verified(attempt, seen, kind, upload, _form(pieces), verifier=verifier)
+        signature, compared = await verified(
+            attempt.store, attempt.tenant, attempt.policy_for(seen), seen, kind, upload, form_of(pieces),
+            verifier=verifier,
+        )  # fmt: skip
     except FreeholdError as error:
         await record_refusal(attempt, "sign", ceremony_id, error)
         raise
@@ -148,25 +153,32 @@ async def _pieces(acted: Acted, ceremony: Ceremony) -> list[Piece]:
     if ceremony.state != PENDING:
         raise WrongState(ceremony.state)
     pieces = await pieces_of(acted.tx, acted.tenant, ceremony)
-    _form(pieces)
+    form_of(pieces)
     return pieces
 
 
-def _form(pieces: list[Piece]) -> Piece:
+def form_of(pieces: list[Piece]) -> Piece:
+    """The form as it was issued. Raises WrongState before that."""
     forms = of_kind(pieces, "form")
     if len(forms) != 1:
         raise WrongState("requirements_pending without proof that the key works")
     return forms[0]
 
 
-async def _verified(
-    attempt: Attempt, ceremony: Ceremony, kind: SignatureKind, upload: bytes, form: Piece, *, verifier: str
+async def verified(
+    store: Store,
+    tenant: TenantScope,
+    policy: Policy,
+    ceremony: Ceremony,
+    kind: SignatureKind,
+    upload: bytes,
+    form: Piece,
+    *,
+    verifier: str,
 ) -> tuple[FormSignature, dict[str, Any]]:
     """The signature on the form, and what it was compared with. Raises FormRefused."""
-    tenant, store = attempt.tenant, attempt.store
     enrolled = await get_executive(store, tenant, ceremony.request.executive.id)
     anchors = await anchors_of(store, tenant)
-    policy = attempt.policy_for(ceremony)
     rules = signature_policy(ceremony, policy)
     check_settled(
         enrolled, await list_anchors(store, tenant), now=tenant.clock.now(),

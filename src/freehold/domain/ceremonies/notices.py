@@ -44,7 +44,7 @@ async def write_notices(job: Job) -> None:
             addresses = {person.email for person in people if not person.blocked} | {request.requester.email}
             for address in sorted(addresses):
                 await send(
-                    tx, tenant, "admin_ceremony", address, url=f"{tenant.issuer}admin/ceremonies/{ceremony.id}",
+                    tx, tenant, "admin_ceremony", address, url=f"{tenant.issuer}admin/exports/{ceremony.id}",
                     notice=told.notice, ceremony=ceremony.id, by=told.by, ip=told.ip, kinds=", ".join(request.kinds),
                     groups=groups(bytes.fromhex(ceremony.digest)), digest=ceremony.digest,
                     fingerprints=", ".join(recipient.fingerprint for recipient in request.recipients),

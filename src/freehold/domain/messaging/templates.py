@@ -28,9 +28,10 @@ MAILS = (
     "admin_invitation",
     "admin_new_password", "admin_new_device", "admin_factor_changed", "admin_password_changed", "admin_blocked_sign_in",
     "admin_export_access",
+    "executive_passkey", "executive_signature",
 )  # fmt: skip
-"""The mails with a template of our own, named as at Auth0 (which has no `too_many_codes`, no `password_changed` and no
-`admin_...`)."""
+"""The mails with a template of our own, named as at Auth0 (which has no `too_many_codes`, no `password_changed`, no
+`admin_...` and no `executive_...`)."""
 
 _LONGEST_SUBJECT = 250
 

@@ -37,6 +37,7 @@ from freehold.domain.administrators.sign_in import (
     complete_sign_in,
 )
 from freehold.kernel.errors import FreeholdError, TooManyRequests
+from freehold.kernel.http.parameters import Parameters
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response
 from freehold.login import cookies
@@ -44,7 +45,7 @@ from freehold.surfaces.dashboard import visitors
 from freehold.surfaces.dashboard.passkeys import answered
 from freehold.surfaces.dashboard.visitors import CODE, SCREENS, SECURITY, SIGN_IN, field, go
 
-_REFUSALS = (WrongCredentials, AccountBlocked, TriedTooOften, TooManyRequests, PasskeyRefused)
+REFUSALS = (WrongCredentials, AccountBlocked, TriedTooOften, TooManyRequests, PasskeyRefused)
 
 
 # --- the first half ----------------------------------------------------------------------------------------------
@@ -77,7 +78,7 @@ async def submit_sign_in(request: Request) -> Response:
         if not email or not password:
             return await _sign_in_page(request, target, email=email, problem="sign_in.incomplete")
         person = await check_password(request.services, request.tenant, email=email, password=password, place=place)
-    except _REFUSALS as refusal:
+    except REFUSALS as refusal:
         return await _sign_in_page(request, target, email=email, problem=refusal)
     if not (await factors_of(request.services.store, request.tenant, person.id)).any:
         return await _enter(request, person, PASSWORD_ONLY, target, answer, place)
@@ -129,7 +130,7 @@ async def submit_code(request: Request) -> Response:
             )
         else:
             proof = await check_code(request.services, request.tenant, person, field(form, "code"), place)
-    except _REFUSALS as refusal:
+    except REFUSALS as refusal:
         return await _code_page(request, person, problem=refusal)
     async with request.services.store.transaction() as tx:
         if not await close_challenge(tx, request.tenant, challenge):
@@ -190,29 +191,38 @@ async def submit_authenticate(request: Request) -> Response:
     """POST /admin/authenticate: password and code, or a passkey; the session goes on under a new cookie."""
     acting = await require_admin(request, enrolling=True)
     form = await request.form()
-    target, person = visitors.safe_return(form.one("return_to")), acting.administrator
-    services, tenant, place = request.services, request.tenant, visitors.place_of(request)
-    present = await factors_of(services.store, tenant, person.id)
+    target = visitors.safe_return(form.one("return_to"))
     try:
-        if form.get("passkey"):
-            challenge, response = await answered(request, form, bound_to=acting.session.id)
-            await check_passkey(services, tenant, person, challenge=challenge, response=response, place=place)
-            proof = WITH_PASSKEY
-        else:
-            await check_password(
-                services, tenant, email=person.email, password=field(form, "password"), place=place
-            )  # fmt: skip
-            if password_is_enough(acting, present) and not form.get("code"):
-                proof = PASSWORD_ONLY
-            else:
-                proof = await check_code(services, tenant, person, field(form, "code"), place)
-    except _REFUSALS as refusal:
+        proof = await proof_of(request, acting, form)
+    except REFUSALS as refusal:
         return await _authenticate_page(request, acting, target, problem=refusal)
     return await renewed(request, acting, proof, lambda: go(target))
 
 
+async def proof_of(request: Request, acting: Acting, form: Parameters, *, prefix: str = "") -> Proof:
+    """Check password and code, in fields so prefixed, or the passkey that a form brings. Raises one of REFUSALS."""
+    person, services, tenant, place = acting.administrator, request.services, request.tenant, visitors.place_of(request)
+    if form.get("passkey"):
+        challenge, response = await answered(request, form, bound_to=acting.session.id)
+        await check_passkey(services, tenant, person, challenge=challenge, response=response, place=place)
+        return WITH_PASSKEY
+    present = await factors_of(services.store, tenant, person.id)
+    await check_password(services, tenant, email=person.email, password=field(form, f"{prefix}password"), place=place)
+    if password_is_enough(acting, present) and not form.get(f"{prefix}code"):
+        return PASSWORD_ONLY
+    return await check_code(services, tenant, person, field(form, f"{prefix}code"), place)
+
+
 async def renewed(request: Request, acting: Acting, proof: Proof, answer: Callable[[], Response]) -> Response:
     """Note a fresh authentication of this session, and answer with its new cookie. Raises SignInNeeded."""
+    value = await renew(request, acting, proof)
+    response = answer()
+    visitors.set_session(response, value)
+    return response
+
+
+async def renew(request: Request, acting: Acting, proof: Proof) -> str:
+    """Note a fresh authentication of this session; the value of its new cookie. Raises SignInNeeded."""
     async with request.services.store.transaction() as tx:
         value = await renew_session(tx, request.tenant, acting.session, proof)
         await note(
@@ -220,9 +230,7 @@ async def renewed(request: Request, acting: Acting, proof: Proof, answer: Callab
         )
     if value is None:
         raise SignInNeeded
-    response = answer()
-    visitors.set_session(response, value)
-    return response
+    return value
 
 
 def password_is_enough(acting: Acting, present: Factors) -> bool:
