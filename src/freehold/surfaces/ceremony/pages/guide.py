@@ -4,9 +4,8 @@ import re
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
+from typing import Any
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from markupsafe import Markup
 
 from freehold.domain.administrators import require_admin
@@ -32,6 +31,9 @@ def pgp_guide() -> tuple[str, Markup]:
 
 def rendered(source: str) -> tuple[str, Markup]:
     """A text in Markdown as its title and HTML. Raw HTML is left out, and links that lead nowhere from here."""
+    # Here, because few visitors read it and every process starts.
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark").enable("table")
     tokens = [token for token in parser.parse(source) if token.type != "html_block"]
     title = ""
@@ -49,7 +51,7 @@ def rendered(source: str) -> tuple[str, Markup]:
     return title, Markup(html)  # noqa: S704 - made of text, and of what the parser makes of it
 
 
-def _without_dead_links(children: list[Token]) -> list[Token]:
+def _without_dead_links(children: list[Any]) -> list[Any]:
     kept, dead = [], False
     for child in children:
         if child.type == "link_open":
