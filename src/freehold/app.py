@@ -50,8 +50,8 @@ from freehold.surfaces import dashboard
 from freehold.surfaces.ceremony.api import add_routes as add_ceremony_routes
 from freehold.surfaces.ceremony.delivery.rounds import look_after_exports
 from freehold.surfaces.ceremony.enrolment import add_routes as add_enrolment_routes
-from freehold.surfaces.ceremony.working import keep_all_in_step
 from freehold.surfaces.ceremony.pages import add_routes as add_ceremony_pages
+from freehold.surfaces.ceremony.working import keep_all_in_step
 from freehold.surfaces.management.edge import render_error as render_management_error
 from freehold.surfaces.management.routes import add_routes as add_management_routes
 
