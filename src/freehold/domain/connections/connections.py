@@ -64,6 +64,7 @@ async def prepare(change: Change) -> None:
     if connection.options is None:
         connection.options = {}
     if new or "options" in change.given:
+        _keep_script_context(change, connection.options)
         _check_options(connection)
         defaults.fill(connection.strategy, connection.options, new=new)
         await configuration.seal(change)
@@ -176,6 +177,16 @@ def _check_options(connection: Connection) -> None:
             raise InvalidBody(f"attribute {name} must also be required on signup")
     if attributes and not any(attribute.get("identifier", {}).get("active") for attribute in attributes.values()):
         raise InvalidBody("attributes must contain one active identifier")
+
+
+def _keep_script_context(change: Change, options: dict[str, Any]) -> None:
+    """Scripts that take a context would take their callback for it: once given, it stays."""
+    before: dict[str, Any] = (change.previous.options if change.previous else None) or {}
+    if not before.get("enable_script_context"):
+        return
+    if options.get("enable_script_context") is False:
+        raise InvalidBody('"options.enable_script_context" cannot be switched off again.')
+    options["enable_script_context"] = True
 
 
 def _check_metadata(metadata: dict[str, Any]) -> None:

@@ -11,11 +11,19 @@ from typing import Any
 import msgspec
 
 from freehold.domain import protection
+from freehold.domain.extensions.databases import ExternalUser, ScriptFailed
 from freehold.domain.messaging import outbox
 from freehold.domain.messaging.templates import default_template, render
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.tickets import Ticket, issue_ticket
-from freehold.domain.users import attempt_subject, find_database, find_for_login
+from freehold.domain.users import (
+    Database,
+    attempt_subject,
+    find_database,
+    find_elsewhere,
+    find_for_login,
+)
+from freehold.domain.users.profiles import database_identity
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.jobs import Job
 from freehold.kernel.store import Transaction
@@ -42,6 +50,8 @@ class MailJob(msgspec.Struct, kw_only=True, omit_defaults=True):
     """An address that an administrator gave in the place of the user's own."""
     enrollment: dict[str, bool] | None = None
     """What the ticket to enrol a second factor says."""
+    elsewhere: dict[str, str] | None = None
+    """Of a user whom only a database of the tenant's own knows: connection, and what it was asked about."""
 
 
 class ResetJob(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -132,8 +142,18 @@ async def answer_reset(job: Job) -> None:
     store = job.services.store
     database = await find_database(store, tenant, asked.connection)
     found = await find_for_login(store, tenant, database, asked.identifier) if database else None
+    unknown, outside = "No such user", None
+    if database is not None and database.is_custom and not (found is not None and database.keeps_passwords):
+        try:
+            outside = await find_elsewhere(job.services, tenant, database, asked.identifier)
+        except ScriptFailed as error:
+            unknown = error.message
+        if outside is None and not (found is not None and "get_user" not in _scripts(database)):
+            found = None
     async with store.transaction() as tx:
-        if found is not None and found.user.email and not found.user.blocked:
+        if outside is not None and found is None and database is not None and outside.profile.get("email"):
+            await _write_outside(tx, tenant, asked, database, outside)
+        elif found is not None and found.user.email and not found.user.blocked:
             if not await _may_mail(tx, tenant, asked, attempt_subject(found, "")):
                 await job.finish(tx)
                 return
@@ -154,9 +174,32 @@ async def answer_reset(job: Job) -> None:
         else:
             await tenant.events.record(
                 tx, tenant, "fcpr", user_name=asked.identifier, connection=asked.connection, client_id=asked.client_id,
-                ip=asked.ip or None, description="No such user",
+                ip=asked.ip or None, description=unknown,
             )  # fmt: skip
         await job.finish(tx)
+
+
+def _scripts(database: Database) -> Mapping[str, Any]:
+    return database.options.get("customScripts") or {}
+
+
+async def _write_outside(
+    tx: Transaction, tenant: TenantScope, asked: ResetJob, database: Database, outside: ExternalUser
+) -> None:
+    """The mail for somebody whom only a database of the tenant's own knows: nothing of them is kept here yet."""
+    user_id = f"{database.provider}|{outside.id}"
+    if not await _may_mail(tx, tenant, asked, attempt_subject(None, asked.identifier)):
+        return
+    user = {**outside.profile, "user_id": user_id, "identities": [database_identity(database.name, outside.id)]}
+    wanted = MailJob(
+        template="reset_email", user_id=user_id, client_id=asked.client_id, identity=user_id,
+        elsewhere={"connection": database.name, "identifier": asked.identifier},
+    )  # fmt: skip
+    await _write(tx, tenant, wanted, user)
+    await tenant.events.record(
+        tx, tenant, "scpr", user_id=user_id, user_name=user["email"], connection=asked.connection,
+        client_id=asked.client_id, ip=asked.ip or None,
+    )  # fmt: skip
 
 
 async def _may_mail(tx: Transaction, tenant: TenantScope, asked: ResetJob, subject: str) -> bool:
@@ -207,6 +250,8 @@ async def _link(tx: Transaction, tenant: TenantScope, wanted: MailJob, user: Map
         return f"{tenant.issuer}u/email-verification?ticket={await issue_ticket(tx, tenant, ticket)}#"
     if wanted.template == "reset_email":
         payload["mark_email_as_verified"] = True  # who has the mail has the address
+        if wanted.elsewhere is not None:
+            payload["elsewhere"] = wanted.elsewhere
         ticket = Ticket(kind="password_change", user_id=wanted.user_id, payload=payload)
         value = await issue_ticket(tx, tenant, ticket, lifetime=RESET_LIFETIME)
         return f"{tenant.issuer}u/reset-password?ticket={value}#"

@@ -69,13 +69,16 @@ async def prepare_password(
     password: str,
     profile: Mapping[str, Any],
     identity: str | None = None,
-) -> PreparedPassword:
+) -> PreparedPassword | None:
     """Check a new password against the connection's rules and hash it; with `identity`, against its history too.
 
-    Takes as long as a hash: call it before a transaction. Raises PasswordRefused, TooManyRequests.
+    None where a database of the tenant's own keeps it. Takes as long as a hash: call it before a transaction.
+    Raises PasswordRefused, TooManyRequests.
     """
     policy = password_policy(dict(database.options))
     check_password(password, policy, profile)
+    if not database.keeps_passwords:
+        return None
     if identity is not None and policy.history_size:
         hashes = await credentials.read_hashes(reader, tenant, identity)
         await credentials.check_history(pool, hashes, password, size=policy.history_size)
@@ -154,10 +157,11 @@ async def set_password(
     *,
     user_id: str,
     identity: str,
-    password: PreparedPassword,
+    password: PreparedPassword | None,
     keep_session: str = "",
+    at_ms: int | None = None,
 ) -> None:
-    """Give an identity a new password. Raises NotFound.
+    """Give an identity a new password, or none here where a database of the tenant's own took it. Raises NotFound.
 
     Everything that the old one opened is closed: sessions but `keep_session`, all refresh tokens, links that were sent
     out to set a password; and what was guessed at it no longer counts.
@@ -165,12 +169,15 @@ async def set_password(
     current = await documents.read(tx, tenant, USERS, user_id)
     if current is None:
         raise documents.missing(USERS)
-    await credentials.store_hash(tx, tenant, identity, password.stored, history=password.history)
+    if password is None:
+        await credentials.drop_hashes(tx, tenant, identity)
+    else:
+        await credentials.store_hash(tx, tenant, identity, password.stored, history=password.history)
     await end_sessions_of(tx, tenant, user_id, but=keep_session)
     await revoke_refresh_tokens_of(tx, tenant, user_id)
     await cancel_tickets(tx, tenant, user_id, "password_change")
     await _unblock(tx, tenant, current.document, identity)
-    values = {**current.document, "last_password_reset": iso(tenant.clock.now_ms())}
+    values = {**current.document, "last_password_reset": iso(at_ms or tenant.clock.now_ms())}
     await save_user(tx, tenant, current, values)
 
 

@@ -21,10 +21,10 @@ from freehold.domain.users.accounts import (
     save_user,
     set_password,
 )
+from freehold.domain.users.custom_changes import change_elsewhere
 from freehold.domain.users.databases import Database, find_database, is_enabled
 from freehold.domain.users.documents import DATABASE, USERS
 from freehold.domain.users.linked import identity_id, replace_linked
-from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.declare import Length, Pattern, TenantScope, documents
 from freehold.kernel.declare.documents import Record
 from freehold.kernel.errors import BadRequest, PreconditionFailed
@@ -81,15 +81,21 @@ class PreparedChange:
     identity: str = ""
     database: Database | None = None
     password: PreparedPassword | None = None
+    password_at_ms: int | None = None
+    """When a database of the tenant's own says that it set the password."""
+
+    @property
+    def sets_password(self) -> bool:
+        """Whether the user has another password afterwards, here or in a database of the tenant's own."""
+        return self.given.get("password") is not None
 
 
-async def prepare_change(
-    store: Store, tenant: TenantScope, pool: PasswordPool, user_id: str, patch: UserPatch
-) -> PreparedChange:
-    """Check what can be checked without a transaction, and hash a new password.
+async def prepare_change(services: Any, tenant: TenantScope, user_id: str, patch: UserPatch) -> PreparedChange:
+    """Check what can be checked without a transaction, hash a new password, and ask the tenant's own database.
 
-    Raises NotFound, BadRequest for members that exclude each other, PasswordRefused.
+    Raises NotFound, BadRequest for members that exclude each other, PasswordRefused, ScriptFailed.
     """
+    store: Store = services.store
     given: dict[str, Any] = msgspec.to_builtins(patch)
     _check_together(given)
     touched = [name for name in (*_IDENTITY_FIELDS, "password") if name in given]
@@ -111,10 +117,12 @@ async def prepare_change(
     prepared = None
     if given.get("password") is not None:
         prepared = await prepare_password(
-            store, tenant, pool, database,
+            store, tenant, services.passwords, database,
             password=given["password"], profile=record.document, identity=identity_id(identity),
         )  # fmt: skip
-    return PreparedChange(given, identity_id(identity), database, prepared)
+    before = record.document if identity_id(identity) == user_id else identity.get("profileData") or {}
+    at_ms = await change_elsewhere(services, tenant, database, before, given, user_id=user_id)
+    return PreparedChange(given, identity_id(identity), database, prepared, at_ms)
 
 
 async def apply_change(
@@ -128,8 +136,11 @@ async def apply_change(
         seen = await documents.read(tx, tenant, USERS, user_id)
         if seen is None or seen.version != if_version:
             raise PreconditionFailed("The object was changed since it was read.")
-    if change.password is not None:
-        await set_password(tx, tenant, user_id=user_id, identity=change.identity, password=change.password)
+    if change.sets_password:
+        await set_password(
+            tx, tenant, user_id=user_id, identity=change.identity, password=change.password,
+            at_ms=change.password_at_ms,
+        )  # fmt: skip
     current = await documents.read(tx, tenant, USERS, user_id)
     if current is None:
         raise documents.missing(USERS)

@@ -12,7 +12,7 @@ import msgspec
 from freehold.domain.extensions import databases
 from freehold.domain.extensions.databases import ExternalUser
 from freehold.domain.users.accounts import PreparedPassword, create_user, normalize_identifiers, save_user
-from freehold.domain.users.credentials import Verification
+from freehold.domain.users.credentials import Verification, read_hashes, store_hash
 from freehold.domain.users.databases import Database
 from freehold.domain.users.documents import MFA_SECRETS, USERS
 from freehold.domain.users.factors import KINDS, stored_factors
@@ -22,7 +22,7 @@ from freehold.kernel import vault
 from freehold.kernel.crypto.passwords import PasswordNotUsable, PasswordTooLong
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import BadRequest, Conflict, FreeholdError
-from freehold.kernel.store import Store, Transaction
+from freehold.kernel.store import Reader, Store, Transaction
 
 _SYNCED = ("name", "nickname", "given_name", "family_name", "picture", "email", "email_verified", "username",
            "phone_number", "phone_verified")  # fmt: skip
@@ -36,9 +36,14 @@ class Checked:
     verification: Verification
 
 
-def asks_scripts(database: Database, found: SignIn | None) -> bool:
-    """Whether the tenant's own database is asked about this user."""
-    return database.is_custom and not (database.imports_users and found is not None)
+async def asks_scripts(reader: Reader, tenant: TenantScope, database: Database, found: SignIn | None) -> bool:
+    """Whether the tenant's own database is asked about this user.
+
+    A profile that was kept while import mode was off has no password here: its user has not come over yet.
+    """
+    if not database.is_custom or not database.imports_users or found is None:
+        return database.is_custom
+    return not (await read_hashes(reader, tenant, found.identity_id)).exist
 
 
 async def check_sign_in(
@@ -46,7 +51,7 @@ async def check_sign_in(
 ) -> Checked:
     """Check a password, here or in the tenant's own database. Raises TooManyRequests, ScriptFailed."""
     store: Store = services.store
-    if database is None or not asks_scripts(database, found):
+    if database is None or not await asks_scripts(store, tenant, database, found):
         return Checked(found, await verify_password(store, tenant, services.passwords, found, password))
     user = await databases.log_in(services, tenant, database, identifier, password)
     if user is None:
@@ -74,6 +79,9 @@ async def adopt(
             await _enrol(tx, tenant, user_id, user)
         else:
             current = await _refresh(tx, tenant, database, current, user)
+            if password is not None and not (await read_hashes(tx, tenant, user_id)).exist:
+                await store_hash(tx, tenant, user_id, password.stored)
+                await _enrol(tx, tenant, user_id, user)
     except (BadRequest, Conflict) as error:
         raise databases.ScriptFailed(error.message) from None
     return SignIn(read_profile(msgspec.json.encode(current.document).decode()), user_id)

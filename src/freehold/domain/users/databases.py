@@ -45,6 +45,11 @@ class Database:
         return bool(self.options.get("import_mode"))
 
     @property
+    def keeps_passwords(self) -> bool:
+        """Whether passwords are checked here. Without import mode, nothing of them stays here at all."""
+        return self.has_passwords and (self.imports_users or not self.is_custom)
+
+    @property
     def takes_username(self) -> bool:
         """Whether its users have user names."""
         return bool(self.options.get("requires_username")) or self._attribute("username")

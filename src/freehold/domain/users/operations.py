@@ -8,10 +8,12 @@ from msgspec import UNSET, UnsetType
 
 from freehold.domain.connections import CONNECTIONS
 from freehold.domain.extensions import points
+from freehold.domain.extensions.databases import ExternalUser
 from freehold.domain.users import linking, shown
 from freehold.domain.users.accounts import PreparedPassword, create_user, delete_user, prepare_password
 from freehold.domain.users.changes import LongName, Name, PreparedChange, UserPatch, apply_change, prepare_change
-from freehold.domain.users.databases import Database, get_database, is_enabled
+from freehold.domain.users.custom_changes import create_elsewhere, delete_elsewhere, profile_of
+from freehold.domain.users.databases import Database, find_database, get_database, is_enabled
 from freehold.domain.users.documents import DATABASE, USERS
 from freehold.domain.users.identifiers import canonical_email
 from freehold.domain.users.link_tokens import secondary_of_token
@@ -67,13 +69,15 @@ class PreparedUser:
 
     database: Database
     password: PreparedPassword | None
+    made: ExternalUser | None
+    """The user as a database of the tenant's own knows them, where such a one keeps the users."""
 
 
 # --- one user ------------------------------------------------------------------------------------------------------
 
 
 async def prepare_user(call: Call) -> PreparedUser:
-    """Find the connection and hash the password."""
+    """Find the connection, hash the password, and make the user in a database of the tenant's own."""
     body: NewUser = call.body
     database = await get_database(call.store, call.tenant, body.connection)
     if not await is_enabled(call.store, call.tenant, database):
@@ -88,19 +92,23 @@ async def prepare_user(call: Call) -> PreparedUser:
         )  # fmt: skip
     elif database.has_passwords:
         raise InvalidBody("Payload validation error: 'Missing required property: password'.")
-    return PreparedUser(database, password)
+    made = None
+    if database.has_passwords:
+        made = await create_elsewhere(
+            call.services, call.tenant, database, _profile(body), password=str(body.password),
+            client_id=call.actor.client_id,
+        )  # fmt: skip
+    return PreparedUser(database, password, made)
 
 
 async def post_user(call: Call) -> dict[str, Any]:
     """Make a user."""
     body: NewUser = call.body
     prepared: PreparedUser = call.prepared
-    given: dict[str, Any] = msgspec.to_builtins(body)
-    for name in ("connection", "password", "user_id", "verify_email"):
-        given.pop(name, None)
     id_ = body.user_id if isinstance(body.user_id, str) and body.user_id else None
     record = await create_user(
-        call.tx, call.tenant, prepared.database, given, password=prepared.password, id_=id_
+        call.tx, call.tenant, prepared.database, profile_of(_profile(body), prepared.made), password=prepared.password,
+        id_=prepared.made.id if prepared.made else id_,
     )  # fmt: skip
     await call.tenant.events.record(
         call.tx, call.tenant, "ss", connection=prepared.database.name, connection_id=prepared.database.id,
@@ -111,6 +119,11 @@ async def post_user(call: Call) -> dict[str, Any]:
     if wanted and record.document.get("email"):
         await call.services.mail.send_verification_email(call.tx, call.tenant, record.id)
     return shown.of_record(record)
+
+
+def _profile(body: NewUser) -> dict[str, Any]:
+    given: dict[str, Any] = msgspec.to_builtins(body)
+    return {k: v for k, v in given.items() if k not in {"connection", "password", "user_id", "verify_email"}}
 
 
 async def get_user(call: Call) -> Response:
@@ -131,7 +144,7 @@ async def prepare_patch(call: Call) -> PreparedChange:
     """Check the change and hash a new password."""
     body: UserPatch = call.body
     _check_may_change(call, body)
-    return await prepare_change(call.store, call.tenant, call.services.passwords, call.params["id"], body)
+    return await prepare_change(call.services, call.tenant, call.params["id"], body)
 
 
 async def patch_user(call: Call) -> dict[str, Any]:
@@ -146,9 +159,9 @@ async def patch_user(call: Call) -> dict[str, Any]:
         await call.services.mail.send_verification_email(
             call.tx, call.tenant, record.id, client_id=client_id, identity=prepared.identity or None
         )
-    if prepared.password is not None and record.document.get("email"):
+    if prepared.sets_password and record.document.get("email"):
         await call.services.mail.send_password_changed(call.tx, call.tenant, record.id)
-    if prepared.password is not None and prepared.database is not None:
+    if prepared.sets_password and prepared.database is not None:
         await _tell_of_password(call, record, prepared.database)
     return shown.of_record(record)
 
@@ -163,25 +176,45 @@ async def _tell_of_password(call: Call, record: Record, database: Database) -> N
         )
 
 
+async def prepare_delete(call: Call) -> None:
+    """Remove the user from a database of the tenant's own first."""
+    check_self(call.actor, call.params["id"], "delete:users")
+    await _delete_elsewhere(call, call.params["id"])
+
+
+async def _delete_elsewhere(call: Call, user_id: str) -> None:
+    record = await documents.read(call.store, call.tenant, USERS, user_id)
+    if record is not None:
+        database = await find_database(call.store, call.tenant, record.document["identities"][0]["connection"])
+        await delete_elsewhere(call.services, call.tenant, database, user_id)
+
+
 async def delete_one(call: Call) -> None:
     """Remove a user; one that is not there is a success."""
-    check_self(call.actor, call.params["id"], "delete:users")
     await delete_user(call.tx, call.tenant, call.params["id"], actor=call.actor)
 
 
-async def delete_by_email(call: Call) -> None:
-    """DELETE connections/{id}/users: remove whoever has this address there; nobody is a success."""
+async def prepare_delete_by_email(call: Call) -> str | None:
+    """Find whoever has this address there, and remove them from a database of the tenant's own first."""
     email = _email_asked_for(call)
-    connection = await documents.find(call.tx, call.tenant, CONNECTIONS, call.params["id"])
+    connection = await documents.find(call.store, call.tenant, CONNECTIONS, call.params["id"])
     if connection is None:
         raise BadRequest("The connection does not exist", code="inexistent_connection")
     if connection.strategy != DATABASE:
         raise BadRequest("Connection must be a database connection", code="operation_not_supported")
-    row = await call.tx.one(
+    row = await call.store.one(
         _BY_EMAIL, tenant_id=call.tenant.id, connection=connection.name, email=canonical_email(email)
     )
-    if row is not None:
-        await delete_user(call.tx, call.tenant, row[0], actor=call.actor)
+    if row is None:
+        return None
+    await _delete_elsewhere(call, row[0])
+    return str(row[0])
+
+
+async def delete_by_email(call: Call) -> None:
+    """DELETE connections/{id}/users: remove whoever has this address there; nobody is a success."""
+    if call.prepared is not None:
+        await delete_user(call.tx, call.tenant, call.prepared, actor=call.actor)
 
 
 async def by_email(call: Call) -> list[Any]:
@@ -284,12 +317,12 @@ OPERATIONS = (
         body=UserPatch, before=prepare_patch, handler=patch_user, name="users.update", audit="Update a User",
     ),
     Operation(
-        method="DELETE", path="users/{id}", scopes=("delete:users", "delete:current_user"), handler=delete_one,
-        name="users.delete", status=204, audit="Delete a User",
+        method="DELETE", path="users/{id}", scopes=("delete:users", "delete:current_user"),
+        before=prepare_delete, handler=delete_one, name="users.delete", status=204, audit="Delete a User",
     ),
     Operation(
-        method="DELETE", path="connections/{id}/users", scopes=("delete:users",), handler=delete_by_email,
-        name="connections.users.delete", status=204, audit="Delete a Connection User",
+        method="DELETE", path="connections/{id}/users", scopes=("delete:users",), before=prepare_delete_by_email,
+        handler=delete_by_email, name="connections.users.delete", status=204, audit="Delete a Connection User",
     ),
     Operation(
         method="POST", path="users/{id}/identities", scopes=("update:users", "update:current_user_identities"),

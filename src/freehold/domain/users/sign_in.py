@@ -135,13 +135,14 @@ async def sign_up(
     database: Database,
     given: Mapping[str, Any],
     *,
-    password: PreparedPassword,
+    password: PreparedPassword | None,
+    id_: str | None = None,
     client_id: str = "",
     ip: str = "",
     user_agent: str = "",
 ) -> Record:
     """Make a user who signs up by themselves. Raises what `create_user` raises."""
-    record = await create_user(tx, tenant, database, given, password=password)
+    record = await create_user(tx, tenant, database, given, password=password, id_=id_)
     await tenant.events.record(
         tx,
         tenant,

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from msgspec.structs import asdict
 
+from freehold.domain.extensions.databases import ExternalUser, ScriptFailed
 from freehold.domain.tickets import State, find_ticket, use_ticket
 from freehold.domain.tickets import Ticket as Proof
 from freehold.domain.users import (
@@ -17,11 +18,16 @@ from freehold.domain.users import (
     Database,
     PasswordRefused,
     Profile,
+    adopt,
+    change_password_elsewhere,
     find_database,
+    find_elsewhere,
     find_profile,
     prepare_password,
     set_password,
 )
+from freehold.domain.users.documents import DATABASE
+from freehold.domain.users.profiles import SignInIdentity
 from freehold.kernel.crypto.passwords import PasswordNotUsable, PasswordTooLong
 from freehold.kernel.declare import documents
 from freehold.kernel.errors import Forbidden
@@ -128,12 +134,18 @@ async def _set(
 ) -> views.Problem | None:
     """Use the ticket and set the password; the problem, if there is one."""
     store, tenant, identity = http.services.store, http.tenant, str(proof.payload["identity"])
+    newcomer, at_ms = None, None
     try:
         prepared = await prepare_password(
             store, tenant, http.services.passwords, database, password=password,
             profile={"email": user.email or "", "username": user.username or "", "name": user.name or ""},
             identity=identity,
         )  # fmt: skip
+        if database.is_custom:
+            newcomer, at_ms = await _ask_elsewhere(http, proof, user, database, password)
+    except ScriptFailed as error:
+        await _record_failure(http, proof, user, database, error.message)
+        return views.Problem("custom-script-error-code", text=error.message)
     except PasswordRefused as refusal:
         return views.Problem(_REFUSALS.get(refusal.name, "password-policy-not-conformant"), "password-reset")
     except (PasswordTooLong, PasswordNotUsable) as error:
@@ -141,8 +153,16 @@ async def _set(
     async with store.transaction() as tx:
         if not await use_ticket(tx, tenant, value, "password_change"):
             return _USED
-        await set_password(tx, tenant, user_id=user.user_id, identity=identity, password=prepared)
-        if proof.payload.get("mark_email_as_verified") and not user.email_verified:
+        known = await documents.read(tx, tenant, USERS, user.user_id) is not None
+        if newcomer is not None and not known:
+            await adopt(tx, tenant, database, newcomer, password=prepared)
+            known = True
+        if known:
+            await set_password(
+                tx, tenant, user_id=user.user_id, identity=identity, password=prepared, at_ms=at_ms
+            )  # fmt: skip
+        verified = proof.payload.get("mark_email_as_verified") and not user.email_verified
+        if known and verified and database.keeps_passwords:
             await documents.update(tx, tenant, USERS, user.user_id, {"email_verified": True})
         await tenant.events.record(
             tx, tenant, "scp", user_id=user.user_id, user_name=user.email or user.username, connection=database.name,
@@ -154,13 +174,42 @@ async def _set(
     return None
 
 
+async def _ask_elsewhere(
+    http: HttpRequest, proof: Proof, user: Profile, database: Database, password: str
+) -> tuple[ExternalUser | None, int | None]:
+    """What a database of the tenant's own has to do with it: who comes from there now, or when it set the password.
+
+    Raises ScriptFailed.
+    """
+    services, tenant = http.services, http.tenant
+    asked = (proof.payload.get("elsewhere") or {}).get("identifier") or user.email or user.username or ""
+    if not database.keeps_passwords:
+        return None, await change_password_elsewhere(services, tenant, database, asked, password)
+    if await documents.read(services.store, tenant, USERS, user.user_id) is not None:
+        return None, None
+    newcomer = await find_elsewhere(services, tenant, database, asked)
+    if newcomer is None or f"{database.provider}|{newcomer.id}" != user.user_id:
+        raise ScriptFailed("The user does not exist.")
+    return newcomer, None
+
+
+async def _record_failure(http: HttpRequest, proof: Proof, user: Profile, database: Database, reason: str) -> None:
+    async with http.services.store.transaction() as tx:
+        await http.tenant.events.record(
+            tx, http.tenant, "fcp", user_id=user.user_id, user_name=user.email or user.username, description=reason,
+            connection=database.name, connection_id=database.id, strategy="auth0", strategy_type="database",
+            client_id=proof.payload.get("client_id"), ip=http.client_ip, hostname=http.host,
+            user_agent=http.headers.get("user-agent"),
+        )  # fmt: skip
+
+
 async def _read(http: HttpRequest, value: str) -> tuple[State, Proof | None, Profile | None, Database | None]:
     """The ticket, its user and their database. It is over once the user has another address, or is blocked."""
     store, tenant = http.services.store, http.tenant
     state, proof = await find_ticket(store, tenant, value, "password_change")
     if state != "open" or proof is None:
         return state, proof, None, None
-    user = await find_profile(store, tenant, proof.user_id)
+    user = await find_profile(store, tenant, proof.user_id) or _outside(proof)
     mailed_to: Any = proof.payload.get("email")
     if user is None or user.blocked or (mailed_to is not None and mailed_to != user.email):
         return "unknown", proof, None, None
@@ -168,6 +217,18 @@ async def _read(http: HttpRequest, value: str) -> tuple[State, Proof | None, Pro
         if identity.id == proof.payload.get("identity"):
             return state, proof, user, await find_database(store, tenant, identity.connection)
     return "unknown", proof, user, None
+
+
+def _outside(proof: Proof) -> Profile | None:
+    """Somebody whom only a database of the tenant's own knows, as far as the ticket tells."""
+    elsewhere = proof.payload.get("elsewhere")
+    if not elsewhere:
+        return None
+    own_id = proof.user_id.partition("|")[2]
+    identity = SignInIdentity(connection=elsewhere["connection"], provider=DATABASE, user_id=own_id)
+    return Profile(
+        user_id=proof.user_id, email=proof.payload.get("email"), identities=[identity], created_at="", updated_at=""
+    )  # fmt: skip
 
 
 async def _request_view(here: Visit, value: str, *problems: views.Problem) -> views.ResetPasswordRequest:

@@ -7,13 +7,16 @@ switch sign-up off. The mail to verify the address is sent behind the answer.
 from collections.abc import Mapping
 from typing import Any
 
+from freehold.domain.extensions.databases import ScriptFailed, ScriptRefused
 from freehold.domain.extensions.executions import keep_all
 from freehold.domain.users import (
     Database,
     PasswordRefused,
     SignIn,
+    create_elsewhere,
     find_for_login,
     prepare_password,
+    profile_of,
     sign_up,
 )
 from freehold.kernel.crypto.passwords import PasswordNotUsable, PasswordTooLong
@@ -61,6 +64,9 @@ async def submit(http: Request) -> Response:
         problem = views.Problem("password-policy-not-conformant", "password", error.message)
     except custom_code.RegistrationRefused as refusal:
         problem = views.Problem("custom-script-error-code", text=refusal.message)
+    except ScriptFailed as error:
+        text = error.message if isinstance(error, ScriptRefused) else ""
+        problem = views.Problem("custom-script-error-code", text=text)
     except InvalidBody as error:
         problem = _malformed(error, given)
     except BadRequest as error:
@@ -80,14 +86,17 @@ async def _make(here: Visit, database: Database, given: Mapping[str, Any], passw
     profile, executions = await custom_code.before_registration(
         http, database, given, password=password, client=here.client
     )
+    made = await create_elsewhere(
+        http.services, here.tenant, database, profile, password=password, client_id=here.client.client_id
+    )
     async with here.store.transaction() as tx:
         await keep_all(tx, here.tenant, executions)
         record = await sign_up(
-            tx, here.tenant, database, profile, password=prepared, client_id=here.client.client_id,
-            ip=http.client_ip, user_agent=http.headers.get("user-agent", ""),
+            tx, here.tenant, database, profile_of(profile, made), password=prepared, id_=made.id if made else None,
+            client_id=here.client.client_id, ip=http.client_ip, user_agent=http.headers.get("user-agent", ""),
         )  # fmt: skip
         await custom_code.tell(tx, http, "post-user-registration", record.document, database)
-        if "email" in given:
+        if "email" in given and not record.document.get("email_verified"):
             await http.services.mail.send_verification_email(
                 tx, here.tenant, record.id, client_id=here.client.client_id
             )

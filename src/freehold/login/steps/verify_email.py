@@ -3,11 +3,13 @@
 Opening it verifies nothing: scanners open links too. The page has a button that does.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from freehold.domain.extensions.databases import ScriptFailed, ScriptRefused
 from freehold.domain.tickets import Ticket, find_ticket, use_ticket
-from freehold.domain.users import USERS
+from freehold.domain.users import USERS, find_database, verify_elsewhere
 from freehold.kernel.declare import documents
 from freehold.kernel.http.csrf import form_token, verify_form
 from freehold.kernel.http.request import Request
@@ -40,28 +42,54 @@ async def submit(http: Request) -> Response:
     state, proof = await find_ticket(http.services.store, http.tenant, value, "email_verification")
     if state != "open" or proof is None:
         return await _over(http, state)
-    if not await _verify(http, proof, value):
-        return await show(http, views.EmailVerificationResult(outcome="failed"))
     result = proof.payload.get("result_url")
+    try:
+        verified = await _verify(http, proof, value)
+    except ScriptFailed as error:
+        await _record_failure(http, proof, error)
+        if not result:
+            return await show(http, views.EmailVerificationResult(outcome="failed"))
+        text = error.message if isinstance(error, ScriptRefused) else "Your email could not be verified."
+        told = {"email": str(proof.payload.get("email", "")), "message": text, "success": "false"}
+        return redirect(_with_query(str(result), told))
+    if not verified:
+        return await show(http, views.EmailVerificationResult(outcome="failed"))
     if result:
         return redirect(_result_url(str(result), proof.payload))
     return await show(http, views.EmailVerificationResult(outcome="verified"))
 
 
 async def _verify(http: Request, proof: Ticket, value: str) -> bool:
-    tenant = http.tenant
-    async with http.services.store.transaction() as tx:
+    """Take the address for verified, here or in a database of the tenant's own. Raises ScriptFailed."""
+    tenant, store = http.tenant, http.services.store
+    known = await documents.read(store, tenant, USERS, proof.user_id)
+    if known is None or known.document.get("email") != proof.payload.get("email"):
+        return False
+    database = await find_database(store, tenant, known.document["identities"][0]["connection"])
+    elsewhere = database is not None and database.is_custom and not database.keeps_passwords
+    if database is not None and elsewhere:
+        await verify_elsewhere(http.services, tenant, database, str(known.document["email"]))
+    async with store.transaction() as tx:
         record = await documents.read(tx, tenant, USERS, proof.user_id)
         if record is None or record.document.get("email") != proof.payload.get("email"):
             return False
         if not await use_ticket(tx, tenant, value, "email_verification"):
             return False
-        await documents.update(tx, tenant, USERS, proof.user_id, {"email_verified": True})
+        if not elsewhere:  # elsewhere, only what the next sign-in's profile says counts
+            await documents.update(tx, tenant, USERS, proof.user_id, {"email_verified": True})
         await tenant.events.record(
             tx, tenant, "sv", user_id=proof.user_id, user_name=record.document.get("email"), ip=http.client_ip,
             user_agent=http.headers.get("user-agent"), client_id=proof.payload.get("client_id"), hostname=http.host,
         )  # fmt: skip
     return True
+
+
+async def _record_failure(http: Request, proof: Ticket, error: ScriptFailed) -> None:
+    async with http.services.store.transaction() as tx:
+        await http.tenant.events.record(
+            tx, http.tenant, "fv", user_id=proof.user_id, description=error.message, ip=http.client_ip,
+            user_agent=http.headers.get("user-agent"), client_id=proof.payload.get("client_id"), hostname=http.host,
+        )  # fmt: skip
 
 
 async def _over(http: Request, state: str) -> Response:
@@ -76,4 +104,8 @@ def _result_url(url: str, payload: Any) -> str:
     told["message"] = "Your email was verified. You can continue using the application."
     if payload.get("include_email"):
         told["email"] = str(payload.get("email", ""))
+    return _with_query(url, told)
+
+
+def _with_query(url: str, told: Mapping[str, str]) -> str:
     return url + ("&" if "?" in url else "?") + urlencode(told)

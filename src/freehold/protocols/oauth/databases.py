@@ -9,9 +9,17 @@ from typing import Any
 
 from freehold.domain.applications import CLIENTS, Client
 from freehold.domain.connections import CONNECTIONS, Connection, enabled_connections
+from freehold.domain.extensions.databases import ScriptFailed
 from freehold.domain.extensions.executions import keep_all
 from freehold.domain.tenants.settings import SETTINGS
-from freehold.domain.users import Database, PasswordRefused, get_database, prepare_password
+from freehold.domain.users import (
+    Database,
+    PasswordRefused,
+    create_elsewhere,
+    get_database,
+    prepare_password,
+    profile_of,
+)
 from freehold.domain.users import sign_up as make_user
 from freehold.kernel.crypto.passwords import PasswordNotUsable, PasswordTooLong
 from freehold.kernel.declare import TenantScope, documents
@@ -97,14 +105,18 @@ async def _make(request: Request, params: Mapping[str, Any], client: Client | No
         profile, executions = await custom_code.before_registration(
             request, database, given, password=password, client=client
         )
+        made = await create_elsewhere(
+            services, tenant, database, profile, password=password, client_id=client.client_id if client else ""
+        )
         async with services.store.transaction() as tx:
             await keep_all(tx, tenant, executions)
             record = await make_user(
-                tx, tenant, database, profile, password=prepared, client_id=client.client_id if client else "",
-                ip=request.client_ip, user_agent=request.headers.get("user-agent", ""),
+                tx, tenant, database, profile_of(profile, made), password=prepared, id_=made.id if made else None,
+                client_id=client.client_id if client else "", ip=request.client_ip,
+                user_agent=request.headers.get("user-agent", ""),
             )  # fmt: skip
             await custom_code.tell(tx, request, "post-user-registration", record.document, database)
-            if "email" in given:
+            if "email" in given and not record.document.get("email_verified"):
                 await services.mail.send_verification_email(
                     tx, tenant, record.id, client_id=client.client_id if client else None
                 )
@@ -114,6 +126,8 @@ async def _make(request: Request, params: Mapping[str, Any], client: Client | No
         raise
     except (PasswordTooLong, PasswordNotUsable) as error:
         raise SignUpRefused("invalid_password", error.message) from None
+    except ScriptFailed as error:
+        raise SignUpRefused(error.code, error.message) from None
     except custom_code.RegistrationRefused as refusal:
         raise SignUpRefused(description=refusal.message) from None
     except BadRequest:
