@@ -122,11 +122,11 @@ class Installation:
 
 
 @contextmanager
-def started(data: Path, *, database_url: str = "", **changes: Any) -> Iterator[Installation]:
-    """An installation on this data folder, with these settings besides."""
+def started(data: Path, *, database_url: str = "", at: datetime = START, **changes: Any) -> Iterator[Installation]:
+    """An installation on this data folder, with these settings besides; its clock begins `at`."""
     settings = Settings(data_dir=data, database_url=database_url, password_threads=1, outbox="on", **changes)
     settings.data.prepare()
-    clock = FakeClock(START)
+    clock = FakeClock(at)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="installation")
     thread.start()
@@ -176,7 +176,7 @@ async def _start(installation: Installation, settings: Settings, stop: asyncio.E
     serving = asyncio.create_task(installation.edge({"type": "lifespan"}, receive, send))
     await ready.wait()
     services = installation.services
-    tenant = await lifecycle.create(services.store, services.tenants, "main", installation.domain)
+    tenant = await lifecycle.ensure_first(services.store, services.tenants, installation.domain)
     installation.facts = await ready_facts(services.store, tenant, settings)
     return serving
 
