@@ -1,0 +1,139 @@
+"""An installation in the test's own process, with administrators, an authority and an executive."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests.support import ceremony_by_http as steps
+from tests.support.administrators import Person, make_administrator
+from tests.support.ceremonies import RELAXED
+from tests.support.ceremony_by_http import API, ok
+from tests.support.in_process import Installation, started
+from tests.support.signers import GRACE, Authority
+from tests.support.signers import Person as Signer
+
+REQUESTER = "ada@example.com"
+
+
+@dataclass
+class Place:
+    """Everything that a ceremony needs."""
+
+    installation: Installation
+    data: Path
+    ada: Person
+    bob: Person
+    authority: Authority
+    signer: Signer
+    revoked: Signer
+    executive: str
+
+    @contextlib.contextmanager
+    def http(self, person: Person | None = None) -> Iterator[httpx.Client]:
+        """A client with a session of the person, or of the requester."""
+        with contextlib.closing((person or self.ada).api()) as client:
+            yield client
+
+    def asked(self, **changes: Any) -> dict[str, Any]:
+        return steps.asked(self.executive, REQUESTER, **changes)
+
+    def draft(self) -> str:
+        with self.http() as http:
+            return str(ok(http.post(API, json=self.asked()), 201)["id"])
+
+    def to_be_signed(self) -> str:
+        """A ceremony that lacks the executive's signature alone."""
+        one = self.to_be_approved()
+        with self.http(self.bob) as http:
+            ok(steps.approve(http, one, self.bob.code()))
+        return one
+
+    def to_be_approved(self) -> str:
+        """A ceremony that lacks confirmation and signature."""
+        one = self.draft()
+        with self.http() as http:
+            ok(http.post(f"{API}/{one}/submit"))
+            ok(steps.possess(http, one, REQUESTER))
+            ok(steps.authorize(http, one))
+        return one
+
+    def ready(self) -> str:
+        """A ceremony whose file is there."""
+        one = self.to_be_signed()
+        with self.http() as http:
+            ok(steps.sign(http, one, self.signer))
+        self.work_until(one, "ready")
+        return one
+
+    def work_until(self, one: str, state: str) -> None:
+        for _ in range(60):
+            self.installation.work()
+            if self.state(one) == state:
+                return
+        raise AssertionError(self.shown(one))
+
+    def shown(self, one: str) -> dict[str, Any]:
+        with self.http() as http:
+            return ok(http.get(f"{API}/{one}"))
+
+    def state(self, one: str) -> str:
+        return str(self.shown(one)["state"])
+
+    def end(self) -> None:
+        """End whatever is under way."""
+        with self.http() as http:
+            for one in ok(http.get(API)):
+                path = f"{API}/{one['id']}"  # type: ignore[index]
+                if one["state"] not in {"destroyed", "cancelled", "failed", "rejected", "expired"}:  # type: ignore[index]
+                    ok(http.post(f"{path}/cancel", json={"reason": "the next test"}))
+        self.installation.work()
+
+    def count(self, table: str) -> int:
+        row = self.installation.run(self.installation.services.store.one(f"select count(*) from {table}"))
+        assert row is not None
+        return int(row[0])
+
+    def refusals(self) -> list[dict[str, Any]]:
+        """What the audit log says of refused attempts, the newest first."""
+        with self.http() as http:
+            entries: list[dict[str, Any]] = ok(http.get("/admin/api/audit"))  # type: ignore[assignment]
+        return [entry for entry in entries if entry["action"].endswith("refused")]
+
+
+def make_place(running: Installation, data: Path) -> Place:
+    """OpenPGP keys and certificates are made by the machine's time, so the clock goes there first."""
+    ahead = datetime.now(UTC) + timedelta(minutes=2) - running.clock.now()
+    running.advance(ahead.total_seconds())
+    authority = Authority(datetime.now(UTC))
+    signer, revoked = authority.issue(), authority.issue()
+    ada, bob = make_administrator(running, REQUESTER), make_administrator(running, "bob@example.org")
+    with contextlib.closing(ada.api()) as http:
+        anchor = {
+            "name": "Corporate",
+            "certificate": authority.certificate.public_bytes(Encoding.PEM).decode(),
+            "crls": [authority.crl(revoked).decode()],
+        }
+        ok(http.post("/admin/api/trust-anchors", json=anchor), 201)
+        given = {"name": GRACE.name, "title": GRACE.title, "email": GRACE.email}
+        executive = ok(http.post("/admin/api/executives", json=given), 201)["id"]
+    return Place(running, data, ada, bob, authority, signer, revoked, str(executive))
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    data = tmp_path_factory.mktemp("ceremonies") / "data"
+    with started(data, **RELAXED) as running:
+        yield make_place(running, data)
+
+
+@pytest.fixture
+def place(everything: Place) -> Iterator[Place]:
+    yield everything
+    everything.end()
