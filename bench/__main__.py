@@ -11,7 +11,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import bulk, sandbox, sealed, server, wire
+from bench import bulk, ceremony, sandbox, sealed, server, wire
 from bench.postgresql import database, private_server
 from bench.report import TARGETS, Report
 from bench.subjects import PEER, Subject, bare, freehold, peer
@@ -80,6 +80,7 @@ def measure(
     bulk.run(names, databases, folder, report, postgresql, users, _say)
     if databases != "postgresql":
         sealed.measure(names, folder, report, users, _say)
+        ceremony.measure(names, folder, report, _say)
 
 
 def _say(what: str) -> None:

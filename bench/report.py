@@ -59,6 +59,7 @@ TARGETS = {
     "export_memory": Target("memory of the export", "MiB", 256, 48),
     "sealed_export": Target("sealed export, against OpenPGP alone on as many bytes", "%", 60, None, True),
     "sealed_export_memory": Target("memory of the sealed export", "MiB", 300, None),
+    "ceremony": Target("whole ceremony of 25 users by a script, restored elsewhere", "s", 60, None),
     "start": Target("start of a server", "s CPU", 1.0, 0.35, digits=2),
     "idle_memory": Target("idle server", "MiB", 80, 40),
     "latency": Target("p99 of a trivial request while sign-ins queue up", "ms", 50, 10, digits=1),

@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from pysequoia import Cert, encrypt
 
 from freehold.demo.ceremony import RELAXED, Ceremony
-from freehold.demo.gnupg import KEY, GnuPG, Library, key_holder
+from freehold.demo.gnupg import KEY, GnuPG, KeyHolder, Library, key_holder
 from freehold.demo.steps import Step
 from freehold.kernel.config import Settings
 from tests.architecture.project import ROOT
@@ -50,12 +51,11 @@ def test_without_gnupg_it_says_so_and_goes_on(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.gnupg
 def test_what_either_holder_gets_can_be_read(tmp_path: Path) -> None:
-    from pysequoia import Cert, encrypt
-
     library = Library("Ada Lovelace", "ada@example.com")
     with key_holder("Ada Lovelace", "ada@example.com") as program:
         assert isinstance(program, GnuPG)
-        for number, holder in enumerate((program, library)):
+        holders: tuple[KeyHolder, ...] = (program, library)
+        for number, holder in enumerate(holders):
             message = encrypt(b"a word\n", recipients=[Cert.from_bytes(holder.public_key.encode())])
             assert holder.read(message.decode()) == "a word"
             source, target = tmp_path / f"{number}.pgp", tmp_path / f"{number}.txt"
