@@ -153,15 +153,18 @@ end $$"""
 class PrivateServer:
     """A PostgreSQL server in a temporary folder. As root it runs under another account, which it insists on."""
 
-    def __init__(self, programs: Path, *, durable: bool = False) -> None:
-        """Tests do without waiting for the disk; whoever measures wants it `durable`."""
+    def __init__(self, programs: Path, *, durable: bool = False, port: int = 0) -> None:
+        """Tests do without waiting for the disk; whoever measures wants it `durable`. A `port` is of this machine."""
         self._programs = programs
         self._fsync = "on" if durable else "off"
         self._folder = Path(tempfile.mkdtemp(prefix="freehold-pg-"))
         self._account = _unprivileged_account() if os.geteuid() == 0 else None
         if self._account is not None:
             os.chown(self._folder, self._account.pw_uid, self._account.pw_gid)
+        self._port = port
         self.url = f"postgresql://postgres@/postgres?host={self._folder}"
+        if port:
+            self.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
     def __enter__(self) -> "PrivateServer":
         initdb = ["initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
@@ -179,7 +182,8 @@ class PrivateServer:
 
     def start(self) -> None:
         """Start the server, again or for the first time."""
-        options = f"-c listen_addresses='' -k {self._folder} -c fsync={self._fsync} -c max_connections=200"
+        listen = f"-c listen_addresses=127.0.0.1 -c port={self._port}" if self._port else "-c listen_addresses=''"
+        options = f"{listen} -k {self._folder} -c fsync={self._fsync} -c max_connections=200"
         self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
 
     def __exit__(self, *_error: object) -> None:

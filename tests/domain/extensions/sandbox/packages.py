@@ -26,7 +26,7 @@ def add_installed(folder: Path, node_modules: Path, names: list[str]) -> None:
             continue
         seen.add(place)
         manifest = json.loads((place / "package.json").read_text())
-        for dependency in manifest.get("dependencies", {}):
+        for dependency in {**manifest.get("dependencies", {}), **manifest.get("optionalDependencies", {})}:
             nested = place / "node_modules" / dependency
             waiting.append(nested if nested.is_dir() else node_modules / dependency)
         with tarfile.open(

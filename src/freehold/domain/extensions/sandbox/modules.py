@@ -136,14 +136,17 @@ class ModuleStore:
             raise BadRequest(f"A script may name {MAX_PACKAGES} packages")
         wanted = [(check_name(name), check_version(version)) for name, version in dependencies]
         manifest = _manifest(wanted)
-        known = self._tenant(tenant) / "requests" / hashlib.sha256((manifest + "\0" + lock).encode()).hexdigest()
+        known = self._request(tenant, manifest, lock)
         with contextlib.suppress(OSError, NotFound):
             return self.find(tenant, known.read_text("ascii"))
         async with self._one_at_a_time:
             key = await self._install(tenant, manifest, lock)
         known.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         known.write_text(key, "ascii")
-        return self.find(tenant, key)
+        made = self.find(tenant, key)
+        # Whoever asks for just what was made now has it.
+        self._request(tenant, manifest, made.lock).write_text(key, "ascii")
+        return made
 
     def find(self, tenant: str, key: str) -> ModuleSet:
         """A set that is installed. Raises NotFound."""
@@ -174,6 +177,9 @@ class ModuleStore:
         if folder.is_dir():
             _set_writable(folder, writable=True)
             shutil.rmtree(folder)
+
+    def _request(self, tenant: str, manifest: str, lock: str) -> Path:
+        return self._tenant(tenant) / "requests" / hashlib.sha256((manifest + "\0" + lock).encode()).hexdigest()
 
     def _tenant(self, tenant: str) -> Path:
         # A tenant's id is not a name of ours; its digest is.
