@@ -22,6 +22,7 @@ COMMANDS = {
     "admins": "Invite, list, block and help the administrators of a tenant.",
     "audit": "Read the audit log again: is it whole?",
     "doctor": "Try what this machine offers: how well custom code is contained.",
+    "scripts": "Try the scripts of a custom database before they go live.",
     "ceremony": "Exports of secrets: request, confirm, sign, fetch, and verify.",
     "routes": "List every route of the server.",
     "config": "Explain the settings.",

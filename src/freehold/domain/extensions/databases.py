@@ -11,7 +11,7 @@ from typing import Any, Literal
 from freehold.domain.connections import configuration
 from freehold.domain.extensions.executions import Execution, keep
 from freehold.domain.extensions.running import Deadline, legacy_script, run
-from freehold.domain.extensions.sandbox import ScriptError
+from freehold.domain.extensions.sandbox import Outcome, ScriptError
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import FreeholdError
 from freehold.kernel.store import Store
@@ -21,6 +21,8 @@ ScriptName = Literal[
     "change_phone_number",
 ]  # fmt: skip
 _TEXTS = ("email", "username", "name", "nickname", "given_name", "family_name", "picture", "phone_number")
+REFUSALS = frozenset({"WrongUsernameOrPasswordError", "ValidationError", "UnauthorizedError"})
+"""What a script throws to say no, and not because something went wrong."""
 LONGEST_ID, LONGEST_TEXT = 1024, 2048
 FAILED = "Something went wrong on our side. Please try again later."
 
@@ -47,6 +49,14 @@ class ExternalUser:
     """What stands behind `auth0|`."""
     profile: dict[str, Any] = field(default_factory=dict)
     factors: tuple[Mapping[str, Mapping[str, Any]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How a script ran that was only tried, and the first value that it answered."""
+
+    outcome: Outcome
+    answered: Any = None
 
 
 def has_script(options: Mapping[str, Any], name: ScriptName) -> bool:
@@ -85,12 +95,32 @@ async def tell_script(
     return answered[0] if answered else None
 
 
+async def try_script(
+    services: Any, tenant: TenantScope, database: Any, name: ScriptName, given: Sequence[Any], *, code: str = ""
+) -> Tried:
+    """Run a script once for whoever writes it, or `code` in its place; nothing is stored. Raises ScriptMissing."""
+    outcome, _ = await _run(services, tenant, database, name, given, code=code)
+    values = outcome.value if outcome.error is None and isinstance(outcome.value, list) else []
+    return Tried(outcome, values[0] if values else None)
+
+
 async def _ask(
     services: Any, tenant: TenantScope, database: Any, name: ScriptName, given: Sequence[Any], *,
     hidden: Sequence[str] = (),
 ) -> tuple[list[Any], ScriptError | None]:  # fmt: skip
+    outcome, execution = await _run(services, tenant, database, name, given, hidden=hidden)
+    await keep(services.store, tenant, execution)
+    if outcome.error is not None:
+        return [], outcome.error
+    return (outcome.value if isinstance(outcome.value, list) else []), None
+
+
+async def _run(
+    services: Any, tenant: TenantScope, database: Any, name: ScriptName, given: Sequence[Any], *,
+    hidden: Sequence[str] = (), code: str = "",
+) -> tuple[Outcome, Execution]:  # fmt: skip
     options: Mapping[str, Any] = database.options
-    code = (options.get("customScripts") or {}).get(name)
+    code = code or (options.get("customScripts") or {}).get(name) or ""
     if not code:
         raise ScriptMissing(f"Please implement the {name} script for this database connection.")
     script = await legacy_script(services, tenant, f"{database.id}/{name}", code, "script")
@@ -100,10 +130,7 @@ async def _ask(
         services, tenant, script, "", arguments, name=f"{database.name}: {name}", execution=execution,
         deadline=Deadline(), secret_values=await _configuration(services.store, tenant, database.id), hidden=hidden,
     )  # fmt: skip
-    await keep(services.store, tenant, execution)
-    if outcome.error is not None:
-        return [], outcome.error
-    return (outcome.value if isinstance(outcome.value, list) else []), None
+    return outcome, execution
 
 
 async def _configuration(store: Store, tenant: TenantScope, connection_id: str) -> Mapping[str, str]:
