@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from freehold.app import build_router
+from tests.domain.extensions.sandbox.packages import add_package
 from tests.support.programs import find_shared
 from tests.support.server import SOURCE, LiveServer, start_server
 
@@ -25,7 +26,7 @@ STATUS_PERCENT, ALL_PERCENT = 95, 90
 # The cassettes of the resources that are declared; each is named after a test of Auth0's Go library.
 RESOURCES = (
     "Client", "ResourceServer", "Role", "Tenant", "User(?!Attribute)", "Job", "LogManager", "Ticket",
-    "SigningKey", "Grant", "Guardian", "DeviceCredentials", "Session", "RefreshToken",
+    "SigningKey", "Grant", "Guardian", "DeviceCredentials", "Session", "RefreshToken", "Rule", "Hook", "Action",
 )  # fmt: skip
 SELECTION = (
     r"Client_(Create|Update|List|RotateSecret|CreateAllCredential/Should_create_PrivateJWT.*)$",
@@ -44,7 +45,11 @@ SELECTION = (
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server of this module's own: replaying rotates its keys and resets its tenant again and again."""
-    with start_server(tmp_path_factory.mktemp("replay") / "data") as running:
+    packages = tmp_path_factory.mktemp("packages")
+    # Recorded actions name this package and do nothing with it.
+    add_package(packages, "lodash", "4.0.0", {"index.js": ""})
+    data = tmp_path_factory.mktemp("replay") / "data"
+    with start_server(data, env={"FREEHOLD_NPM_FOLDER": str(packages)}) as running:
         yield running
 
 
@@ -122,6 +127,14 @@ def test_the_recorded_authentication_requests_get_the_recorded_statuses(live: Li
     }
     assert set(unexpected) <= expected, unexpected
     assert report["total"]["ok"]["ok"] >= 12
+
+
+def test_custom_code_gets_the_recorded_answers_in_every_respect(live: LiveServer, tmp_path: Path) -> None:
+    """Rules, their configuration, hooks with secrets, actions with triggers, bindings, versions, executions, trials."""
+    report = replay(live, "go-auth0-management", "^Test(Rule|Hook|Action)", tmp_path / "code.json")
+    right, failed = report["total"]["ok"]["ok"], [each["reason"] for each in report["failures"]]
+    assert report["total"]["interactions"] >= 130
+    assert right * 100 >= 95 * report["total"]["interactions"], failed
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Custom code that a tenant brings: rules, hooks and actions. It runs in `sandbox`, never in the server."""
 
-from freehold.domain.extensions import actions, building, executions, hooks, points, rules
+from freehold.domain.extensions import actions, building, executions, hooks, points, rules, trials
 from freehold.domain.extensions.actions import ACTIONS
 from freehold.domain.extensions.bindings import ACTION_BINDINGS
 from freehold.domain.extensions.executions import EXECUTIONS
@@ -23,7 +23,7 @@ PACKAGE = Package(
         MODULE_SETS,
         EXECUTIONS,
     ),
-    operations=rules.OPERATIONS + hooks.OPERATIONS + actions.OPERATIONS + executions.OPERATIONS,
+    operations=rules.OPERATIONS + hooks.OPERATIONS + actions.OPERATIONS + trials.OPERATIONS + executions.OPERATIONS,
     jobs={building.TOPIC: building.build, points.TOPIC_TELL: points.run_told},
 )
 

@@ -28,8 +28,8 @@ class Dependency(Part):
 
     name: Annotated[str, Length(1, 214)]
     version: Annotated[str, Length(1, 256)] = "latest"
-    registry_url: str | UnsetType = UNSET
-    """Accepted and left out: where packages come from is the operator's setting."""
+    registry_url: Annotated[str, Length(0, 2048)] | UnsetType = UNSET
+    """Kept and shown, and no more: where packages come from is the operator's setting."""
 
 
 class ActionSecret(OpenPart):

@@ -5,6 +5,8 @@ version that is deployed runs, and only where it is bound (`bindings.py`). npm p
 was saved (`building.py`), and a draft that is not built cannot be deployed.
 """
 
+import asyncio
+import time
 from typing import Annotated, Any
 
 from msgspec import UNSET
@@ -45,6 +47,7 @@ from freehold.kernel.errors import BadRequest
 from freehold.kernel.store import Reader, Transaction
 
 MOST_SECRETS, MOST_DEPENDENCIES = 100, 100
+BUILD_WAIT_S, BUILD_ASKED_S = 20.0, 0.1
 NOT_SHOWN = "_VALUE_NOT_SHOWN_"
 _BUILT_FROM = {"code", "dependencies", "runtime", "secrets", "modules", "supported_triggers"}
 _SHARED = ("code", "dependencies", "runtime", "secrets", "supported_triggers", "modules", "module_set")
@@ -99,8 +102,6 @@ async def prepare(change: Change) -> None:
         trigger.version = current_version(trigger.id) if trigger.version is UNSET else trigger.version
         trigger.status = trigger.runtimes = trigger.default_runtime = UNSET
         trigger.compatible_triggers = trigger.binding_policy = UNSET
-    for dependency in action.dependencies:
-        dependency.registry_url = UNSET
     await _keep_secrets(change, action)
     if change.given.keys().isdisjoint(_BUILT_FROM):
         return
@@ -171,8 +172,21 @@ async def delete_action(call: Call) -> None:
     await documents.delete(call.tx, call.tenant, ACTIONS, action.id, actor=call.actor)
 
 
+async def wait_until_built(call: Call) -> None:
+    """Give a build that is on its way the time that most need."""
+    until = time.monotonic() + BUILD_WAIT_S
+    while time.monotonic() < until:
+        action = await documents.read(call.store, call.tenant, ACTIONS, call.params["id"])
+        if action is None or action.document["status"] != "pending":
+            return
+        await asyncio.sleep(BUILD_ASKED_S)
+
+
 async def deploy_action(call: Call) -> dict[str, Any]:
-    """POST actions/actions/{id}/deploy: the draft as a new version, which runs from now on."""
+    """POST actions/actions/{id}/deploy: the draft as a new version, which runs from now on.
+
+    A draft that was saved a moment ago is waited for: its packages are being installed.
+    """
     action = await _read(call, call.params["id"])
     if action.document["status"] != "built":
         raise BadRequest("The action is not built; only a built action can be deployed.")
@@ -364,7 +378,7 @@ _BINDINGS = "actions/triggers/{triggerId}/bindings"
 OPERATIONS = (
     Operation(
         method="POST", path="actions/actions/{id}/deploy", scopes=("create:actions",), handler=deploy_action,
-        name="actions.deploy", audit="Deploy an action",
+        before=wait_until_built, name="actions.deploy", audit="Deploy an action",
     ),
     Operation(
         method="GET", path=_VERSIONS, scopes=("read:actions",), handler=list_versions, name="actions.versions.list",
