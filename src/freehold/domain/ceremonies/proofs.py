@@ -91,10 +91,10 @@ async def prove_by_passkey(
         "assurance": "high",
         "nonce": nonce.hex(),
         "credential_id": assertion.credential_id,
-        "public_key": b64u_encode(assertion.public_key),
-        "authenticator_data": b64u_encode(assertion.authenticator_data),
-        "client_data_json": b64u_encode(assertion.client_data_json),
-        "signature": b64u_encode(assertion.signature),
+        "public_key": b64u_encode(assertion.public_key).decode(),
+        "authenticator_data": b64u_encode(assertion.authenticator_data).decode(),
+        "client_data_json": b64u_encode(assertion.client_data_json).decode(),
+        "signature": b64u_encode(assertion.signature).decode(),
     }
 
 
