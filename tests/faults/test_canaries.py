@@ -5,8 +5,10 @@ its own lists. Then people type secrets into everything that takes one, and both
 """
 
 import asyncio
+import gzip
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,14 @@ import httpx
 import pytest
 
 from freehold.app import build_router
+from freehold.kernel import vault
 from freehold.kernel.clock import SystemClock
 from freehold.kernel.config import Settings
 from freehold.kernel.crypto.sealing import MasterKey
 from freehold.kernel.declare.compile import hidden_paths, project
 from freehold.kernel.store import migrate, open_store
 from freehold.registry import REGISTRY
-from tests.support.full_tenant import SEALED, SECRET, make_full_tenant
+from tests.support.full_tenant import SEALED, SECRET, directory, make_full_tenant
 from tests.support.server import LiveServer, start_server
 
 TYPED = "canary-Typed-by-somebody-9"
@@ -200,6 +203,81 @@ def test_what_people_type_is_in_no_log(live: LiveServer) -> None:
     for canary in (TYPED, SEALED, SECRET):
         assert canary not in tenant_log, surroundings(tenant_log, canary)
         assert canary not in operator_log, surroundings(operator_log, canary)
+
+
+GREEDY: dict[str, Any] = {
+    "fields": [
+        {"name": name, "export_as": name}
+        for name in (
+            "user_id", "password", "password_hash", "passwordHash", "custom_password_hash", "mfa_factors",
+            "totp_secret",
+            "recovery_code", "identities[0].password", "vault", "sealed", "otp", "private_key",
+        )
+    ],
+    "format": "json",
+    "include_fields": True,
+}  # fmt: skip
+WRITES = sorted(
+    {
+        (route.method, route.pattern)
+        for route in build_router().routes()
+        if route.family == "management" and route.method in {"POST", "PATCH", "PUT"}
+        # These make new keys, or end the token that asks.
+        if not route.pattern.endswith(("/rotate", "/revoke", "/rotate-secret"))
+    }
+)
+
+
+async def sealed_values(data: Path) -> set[str]:
+    """Every value of the vault as text would show it; of keys a line from the middle."""
+    store = open_store(Settings(data_dir=data).store_url, clock=SystemClock())
+    tenants = directory(store, REGISTRY, MasterKey.load(Settings(data_dir=data).data.master_key))
+    found = {SEALED}
+    for tenant in await tenants.all():
+        for kind, owner, name in await store.all(
+            "select kind, owner, name from vault where tenant_id = :id", id=tenant.id
+        ):
+            value = await vault.open_one(store, tenant, kind, owner, name=name)
+            lines = (value or b"").decode("latin-1").splitlines()
+            found.add(max(lines, key=len) if len(lines) < 3 else lines[len(lines) // 2])
+    await store.close()
+    return {value for value in found if len(value) >= 12 and not value.startswith(SECRET)}
+
+
+def test_no_operation_gives_a_value_of_the_vault_to_a_token_with_every_scope(live: LiveServer) -> None:
+    """Written to as it stands, with nothing, and with a wish for everything; then asked for what that made."""
+    sealed = asyncio.run(sealed_values(live.data))
+    assert len(sealed) > 10, "hashes, factors, keys, write-only secrets, administrators, the audit key"
+    shown, answered = {}, 0
+    with live.client(headers={"authorization": f"Bearer {live.management_token()}"}) as http:
+        for method, pattern in WRITES:
+            for address in every_address(http, pattern)[:3] or [re.sub(r"{[^}]+}", "canary", pattern)]:
+                known = http.get(address)
+                own = known.json() if known.status_code == 200 and isinstance(known.json(), dict) else {}
+                for body in ({}, own, GREEDY, {**own, **GREEDY}):
+                    answer = http.request(method, address, json=body)
+                    answered += answer.is_success
+                    assert answer.status_code < 500, (method, address, answer.text)
+                    shown[f"{method} {address}"] = answer.text
+        asked = {"fields": GREEDY["fields"], "format": "json"}
+        job = http.post("/api/v2/jobs/users-exports", json=asked).json()
+        assert "id" in job, job
+        for _ in range(900):
+            done = http.get(f"/api/v2/jobs/{job['id']}").json()
+            if done["status"] in {"completed", "failed"}:
+                break
+            time.sleep(0.1)
+        assert done["status"] == "completed", done
+        content = http.get(done["location"]).content
+        shown["the export of users"] = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode()
+        shown |= everything(http)
+        for path in ("administrators", "audit", "sessions", "me", "ceremonies", "executives", "trust-anchors"):
+            answer = http.get(f"/admin/api/{path}")
+            assert answer.status_code == (200 if path == "ceremonies" else 401), path
+            shown[path] = answer.text
+    assert answered > 20
+    assert "user_id" in shown["the export of users"]
+    assert [place for place, text in shown.items() if any(value in text for value in sealed)] == []
 
 
 def surroundings(text: str, canary: str) -> list[str]:
