@@ -164,7 +164,7 @@ def test_a_large_file_goes_on_under_a_number(monkeypatch: pytest.MonkeyPatch) ->
     "members",
     [
         {},
-        {"email": 'o"dd\\ö\u2028@example.com', "email_verified": True},
+        {"email": "o'dd+<tag>&@example.com", "email_verified": True},
         {"last_password_reset": "2024-01-02T03:04:05.006Z", "blocked": True, "user_metadata": {"email": "x"}},
     ],
 )
@@ -172,9 +172,12 @@ def test_the_quick_way_gives_the_same_text(members: dict[str, Any]) -> None:
     document = {"email": "user@example.com", "email_verified": False, "created_at": "2019-12-06T18:36:12.412Z"}
     document |= {"identities": [{"connection": MAIN}], **members}
     text = msgspec.json.encode(document).decode()
-    quick = formats.PlainLines('te"nant').line(f"auth0|{OID}", BCRYPT.encode(), text)
+    owner = f"auth0|{OID}"
+    quick = formats.PlainWriter('te"nant').lines([owner] * 2, ["", "imported"], [BCRYPT.encode()] * 2, [text] * 2)
     long = hash_line(f"auth0|{OID}", BCRYPT, formats.read_person(text), connection=MAIN, tenant='te"nant')
-    assert quick == (MAIN, msgspec.json.encode(long) + b"\n", vault_line(f"auth0|{OID}", "", BCRYPT.encode()))
+    assert quick.hashes == [msgspec.json.encode(long).decode() + "\n"] * 2
+    sealed_part = [vault_line(owner, name, BCRYPT.encode()).decode() for name in ("", "imported")]
+    assert (quick.sealed_part, quick.connections, quick.others) == (sealed_part, [MAIN] * 2, set())
 
 
 @pytest.mark.parametrize(
@@ -186,9 +189,22 @@ def test_the_quick_way_gives_the_same_text(members: dict[str, Any]) -> None:
         (f"auth0|{OID}", BCRYPT, {"username": "euclid"}),
         (f"auth0|{OID}", BCRYPT, {"phone_number": "+1555"}),
         (f"auth0|{OID}", BCRYPT, {"identities": []}),
+        (f"auth0|{OID}", BCRYPT, {"email": 'o"dd@example.com'}),
+        (f"auth0|{OID}", BCRYPT, {"email": "ödd@example.com"}),
+        (f"auth0|{OID}", BCRYPT, {"email": None}),
+        (f"auth0|{OID}", BCRYPT, {"created_at": None}),
+        (f"auth0|{OID}\nauth0|{OID}", BCRYPT, {}),
+        (f"auth0|{OID}", f"{BCRYPT}\n{BCRYPT}", {}),
     ],
 )
 def test_whoever_is_not_like_most_goes_the_long_way(owner: str, stored: str, members: dict[str, Any]) -> None:
-    document = {"email": "a@b.c", "created_at": "2019", "identities": [{"connection": MAIN}], **members}
-    assert formats.PlainLines("t").line(owner, stored.encode(), msgspec.json.encode(document).decode()) is None
-    assert formats.PlainLines("t").line(f"auth0|{OID}", BCRYPT.encode(), '{"identities":[]}') is None
+    document = {"email": "a@b.c", "created_at": "2019", "identities": [{"connection": MAIN}]}
+    like, unlike = (msgspec.json.encode({**document, **more}).decode() for more in ({}, members))
+    owners, hashes = [f"auth0|{OID}", owner, f"auth0|{OID}"], [BCRYPT.encode(), stored.encode(), BCRYPT.encode()]
+    lines = formats.PlainWriter("t").lines(owners, [""] * 3, hashes, [like, unlike, like])
+    assert lines.others == {1}
+    assert lines.hashes[0] == lines.hashes[2]
+
+
+def test_whoever_has_no_user_goes_the_long_way() -> None:
+    assert formats.PlainWriter("t").lines([f"auth0|{OID}"], [""], [BCRYPT.encode()], [None]).others == {0}

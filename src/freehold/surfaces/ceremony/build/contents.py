@@ -5,8 +5,10 @@ restores. A request for certain connections gets those connections' users alone;
 are then left out too.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import msgspec
 
@@ -93,51 +95,61 @@ class Contents:
         vault_part = self._vault_part(kind)
         hashes, others = self._lines(formats.HASHES), self._lines(formats.OTHER_HASHES)
         name, limited, counts = self._tenant.name, self._connections, self.counts
-        opened, quick = _Opener(self._tenant, kind), formats.PlainLines(name).line
-        by_connection = counts.by_connection
+        opened, plain = _Opener(self._tenant, kind), formats.PlainWriter(name)
+        by_connection: Counter[str] = Counter()
         left_out = 0
         pending: tuple[str, str, Person] | None = None
 
-        def write_pending(owner: str, stored: str, person: Person) -> None:
+        def write_pending() -> None:
+            nonlocal pending
+            if pending is None:
+                return
+            owner, stored, person = pending
             connection = person.identities[0].connection if person.identities else ""
             line = formats.hash_line(owner, stored, person, connection=connection, tenant=name)
             (others if line.password_hash is msgspec.UNSET else hashes).add(line)
-            by_connection[connection] = by_connection.get(connection, 0) + 1
+            by_connection[connection] += 1
+            pending = None
+
+        def write_odd(row: Row, person: Person | None, stored: bytes) -> None:
+            nonlocal pending
+            owner, value_name = row[0], row[1]
+            vault_part.add_text(vault_line(owner, value_name, stored))
+            if person is None:
+                counts.without_user += not owner.startswith(ADMINISTRATORS)
+                return
+            # Values come in the order of their names: the current one, earlier ones, one imported and not yet used.
+            if pending is not None and pending[0] != owner:
+                write_pending()
+            if value_name in _IN_USE:
+                pending = (owner, stored.decode(), person)
 
         async for rows in self._snapshot.scan(_OF_USERS, tenant_id=self._tenant.id, kind=kind):
             linked = await self._linked(rows)
-            # An owner with a single value is alone with it; the last one of a chunk may have more in the next.
-            for place, (owner, value_name, sealed, document) in enumerate(rows, 1):
-                if document is not None and place < len(rows) and not limited and rows[place][0] != owner:
-                    stored = opened.open(owner, value_name, sealed)
-                    if value_name in _IN_USE and (pending is None or pending[0] != owner):
-                        plain = quick(owner, stored, document)
-                        if plain is not None:
-                            if pending is not None:
-                                write_pending(*pending)
-                                pending = None
-                            connection, line, vault_text = plain
-                            hashes.add_text(line)
-                            vault_part.add_text(vault_text if not value_name else vault_line(owner, value_name, stored))
-                            by_connection[connection] = by_connection.get(connection, 0) + 1
-                            continue
-                person = formats.read_person(document) if document is not None else linked.get(owner)
-                if limited and not _is_of(person, limited):
-                    left_out += 1
-                    continue
-                stored = opened.open(owner, value_name, sealed)
-                vault_part.add_text(vault_line(owner, value_name, stored))
-                if person is None:
-                    counts.without_user += not owner.startswith(ADMINISTRATORS)
-                    continue
-                # Values come in the order of their names: the current one, earlier ones, one imported and not yet used.
-                if pending is not None and pending[0] != owner:
-                    write_pending(*pending)
-                    pending = None
-                if value_name in _IN_USE:
-                    pending = (owner, stored.decode(), person)
-        if pending is not None:
-            write_pending(*pending)
+            if limited:
+                for row in rows:
+                    person = _person_of(row, linked)
+                    if _is_of(person, limited):
+                        write_odd(row, person, opened.open(*row[:3]))
+                    else:
+                        left_out += 1
+                continue
+            owners, names, sealed, documents = zip(*rows, strict=True)
+            stored = opened.open_all(owners, names, sealed)
+            lines = plain.lines(owners, names, stored, documents)
+            before = pending[0] if pending is not None else None
+            at = 0
+            for odd in [*sorted(lines.others | _with_more(owners, names, before)), len(rows)]:
+                if at < odd:
+                    write_pending()
+                    hashes.add_texts(lines.hashes[at:odd])
+                    vault_part.add_texts(lines.sealed_part[at:odd])
+                    by_connection.update(lines.connections[at:odd])
+                if odd < len(rows):
+                    write_odd(rows[odd], _person_of(rows[odd], linked), stored[odd])
+                at = odd + 1
+        write_pending()
+        counts.by_connection.update(by_connection)
         self._finish(kind, vault_part, left_out, {formats.HASHES: hashes, formats.OTHER_HASHES: others})
 
     async def _write_factors(self) -> None:
@@ -259,15 +271,41 @@ async def estimate_bytes(snapshot: Snapshot, tenant: TenantScope, kinds: Sequenc
 class _Opener:
     """Opens values of one kind."""
 
-    __slots__ = ("_kind", "_open", "_tenant_id")
+    __slots__ = ("_kind", "_open", "_open_all", "_tenant_id")
 
     def __init__(self, tenant: TenantScope, kind: str) -> None:
-        self._open = tenant.sealer.open
+        self._open, self._open_all = tenant.sealer.open, tenant.sealer.open_all
         self._tenant_id = tenant.id
         self._kind = kind
 
     def open(self, owner: str, name: str, sealed: bytes) -> bytes:
         return self._open(sealed, context=vault.context(self._tenant_id, self._kind, owner, name))
+
+    def open_all(self, owners: Sequence[str], names: Sequence[str], sealed: Sequence[bytes]) -> list[bytes]:
+        before, _, after = vault.context(self._tenant_id, self._kind, "\0", "\1").partition("\0")
+        between = after.removesuffix("\1")
+        places = zip(owners, names, strict=True)
+        return self._open_all(sealed, [f"{before}{owner}{between}{name}" for owner, name in places])
+
+
+def _with_more(owners: Sequence[str], names: Sequence[str], before: str | None) -> set[int]:
+    """Places of the values that are not an owner's only one, or not the one in use; `before` is the owner before.
+
+    Whose value is the last may have more of them among the next.
+    """
+    found = {len(owners) - 1}
+    if owners[0] == before:
+        found.add(0)
+    if len(set(owners)) < len(owners):
+        same = [place for place, (one, two) in enumerate(pairwise(owners)) if one == two]
+        found.update(same, (place + 1 for place in same))
+    if not _IN_USE.issuperset(names):
+        found.update(place for place, name in enumerate(names) if name not in _IN_USE)
+    return found
+
+
+def _person_of(row: Row, linked: Mapping[str, Person]) -> Person | None:
+    return formats.read_person(row[3]) if row[3] is not None else linked.get(row[0])
 
 
 def _is_of(person: Person | None, connections: frozenset[str]) -> bool:

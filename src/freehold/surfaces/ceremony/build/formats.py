@@ -5,9 +5,9 @@ for in files of their own, so that a tool made for Auth0's files meets nothing e
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -20,13 +20,9 @@ FACTORS, OTHER_FACTORS = "mfa-secrets", "mfa-factors-other"
 SECRETS = "write-only-secrets"
 
 _HEX = frozenset("0123456789abcdef")
-_NONE, _FALSE = Raw(b"null"), Raw(b"false")
-_PLAIN_OWNER = re.compile(r"auth0\|[0-9a-f]{24}").fullmatch
-_PLAIN_HASH = re.compile(rb"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}").fullmatch
-_PLAIN_LINE = (
-    b'{"_id":{"$oid":"%b"},"email_verified":%b,"email":%b,"passwordHash":"%b","password_set_date":{"$date":%b},%b,'
-    b'"identifiers":[{"type":"email","value":%b,"verified":%b}]}\n'
-)
+_PLAIN_OWNER = re.compile(r"(?:auth0\|[0-9a-f]{24}\n)*")
+_PLAIN_HASH = re.compile(r"(?:\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}\n)*")
+_NEEDS_NO_ESCAPE = re.compile(r"[ !#-\[\]-~]*").fullmatch
 
 
 class _ObjectId(msgspec.Struct, frozen=True):
@@ -159,56 +155,97 @@ def hash_line(owner: str, stored: str, person: Person, *, connection: str, tenan
     return line
 
 
-class _PlainIdentity(msgspec.Struct):
+class _PlainIdentity(msgspec.Struct, gc=False):
     connection: str = ""
 
 
-class _PlainPerson(msgspec.Struct):
-    """A user as most are, with the members as they are spelled in the stored text."""
+class _PlainPerson(msgspec.Struct, gc=False):
+    """What is read of a user as most are."""
 
     identities: list[_PlainIdentity] = []
-    email: Raw = _NONE
-    email_verified: Raw = _FALSE
-    username: Raw = _NONE
-    phone_number: Raw = _NONE
-    last_password_reset: Raw = _NONE
-    created_at: Raw = _NONE
+    email: str | None = None
+    email_verified: bool = False
+    username: str | None = None
+    phone_number: str | None = None
+    last_password_reset: str | None = None
+    created_at: str | None = None
 
 
-class PlainLines:
+class PlainLines(NamedTuple):
+    """What becomes of a run of identities; what is said of one that is in `others` is not true."""
+
+    hashes: list[str]
+    sealed_part: list[str]
+    connections: list[str]
+    others: set[int]
+    """Places of those that have to go the long way."""
+
+
+class PlainWriter:
     """The quick way for the identities that nearly all are: an id of Auth0's form, an address, bcrypt, nothing else.
 
-    It gives the same text as `hash_line`, put together from pieces of the stored text, in a third of the time.
+    It gives the same text as `hash_line` for many at a time. Whether all are like that is asked of all at once, and
+    of each only when one is not.
     """
 
     def __init__(self, tenant: str) -> None:
         self._tenant = tenant
-        self._middles: dict[str, bytes] = {}
-        self._decode = msgspec.json.Decoder(_PlainPerson).decode
+        self._middles: dict[str, str] = {}
+        self._decode = msgspec.json.Decoder(list[_PlainPerson]).decode
 
-    def line(self, owner: str, stored: bytes, document: str) -> tuple[str, bytes, bytes] | None:
-        """Connection, line of the hashes, and line of the sealed part; None where the long way has to be taken."""
-        if _PLAIN_OWNER(owner) is None or _PLAIN_HASH(stored) is None:
-            return None
-        person = self._decode(document)
-        email = person.email
-        if email is _NONE or person.username is not _NONE or person.phone_number is not _NONE:
-            return None
-        set_at = person.last_password_reset if person.last_password_reset is not _NONE else person.created_at
-        if set_at is _NONE or not person.identities:
-            return None
-        connection = person.identities[0].connection
-        middle = self._middles.get(connection)
-        if middle is None:
-            middle = self._middles[connection] = _middle(self._tenant, connection)
-        name, verified = owner.encode(), person.email_verified
-        line = _PLAIN_LINE % (name[6:], verified, email, stored, set_at, middle, email, verified)
-        return connection, line, b'{"owner":"%b","text":"%b"}\n' % (name, stored)
+    def lines(
+        self, owners: Sequence[str], names: Sequence[str], stored: Sequence[bytes], documents: Sequence[str | None]
+    ) -> PlainLines:
+        """The lines of identities whose hash in use is kept under one of these names of the vault."""
+        people = self._decode("[" + ",".join([document or "{}" for document in documents]) + "]")
+        texts = [value.decode("latin-1") for value in stored]
+        others: set[int] = set()
+        others |= _unlike(_PLAIN_OWNER, 30, owners)
+        others |= _unlike(_PLAIN_HASH, 60, texts)
+        hashes, sealed_part, connections, told = [], [], [], []
+        for place, (owner, name, text, person) in enumerate(zip(owners, names, texts, people, strict=True)):
+            email, set_at = person.email, person.last_password_reset or person.created_at
+            if (
+                email is None
+                or set_at is None
+                or person.username is not None
+                or person.phone_number is not None
+                or not person.identities
+            ):
+                others.add(place)
+                email = set_at = connection = ""
+            else:
+                connection = person.identities[0].connection
+            verified = "true" if person.email_verified else "false"
+            middle = self._middles.get(connection) or self._middle(connection)
+            hashes.append(
+                f'{{"_id":{{"$oid":"{owner[6:]}"}},"email_verified":{verified},"email":"{email}","passwordHash":"{text}",'
+                f'"password_set_date":{{"$date":"{set_at}"}},{middle},'
+                f'"identifiers":[{{"type":"email","value":"{email}","verified":{verified}}}]}}\n'
+            )
+            if name:
+                sealed_part.append(f'{{"owner":"{owner}","name":"{name}","text":"{text}"}}\n')
+            else:
+                sealed_part.append(f'{{"owner":"{owner}","text":"{text}"}}\n')
+            connections.append(connection)
+            told.append(email + set_at)
+        if _NEEDS_NO_ESCAPE("".join(told)) is None:
+            others.update(place for place, text in enumerate(told) if _NEEDS_NO_ESCAPE(text) is None)
+        return PlainLines(hashes, sealed_part, connections, others)
+
+    def _middle(self, connection: str) -> str:
+        """The part of a line that all identities of a connection have in common."""
+        common = {"tenant": self._tenant, "connection": connection, "_tmp_is_unique": True}
+        middle = self._middles[connection] = msgspec.json.encode(common).decode()[1:-1]
+        return middle
 
 
-def _middle(tenant: str, connection: str) -> bytes:
-    """The part of a line that all identities of a connection have in common."""
-    return msgspec.json.encode({"tenant": tenant, "connection": connection, "_tmp_is_unique": True})[1:-1]
+def _unlike(pattern: re.Pattern[str], length: int, texts: Sequence[str]) -> set[int]:
+    """Places of the texts that do not match; the pattern is for lines of this length, each with its line feed."""
+    together = "\n".join([*texts, ""])
+    if len(together) == (length + 1) * len(texts) and pattern.fullmatch(together):
+        return set()  # so long, and lines of nothing else: no text has a line feed of its own
+    return {place for place, text in enumerate(texts) if len(text) != length or not pattern.fullmatch(text + "\n")}
 
 
 def made_up_object_id(owner: str) -> str:

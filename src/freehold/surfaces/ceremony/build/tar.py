@@ -4,7 +4,7 @@ Each file is held until it is whole, because a tar says a file's size before its
 """
 
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -65,6 +65,13 @@ class Lines:
         buffer += b"\n"
         self._rows += 1
         if len(buffer) >= self._part_bytes:
+            self.flush()
+
+    def add_texts(self, lines: Sequence[str]) -> None:
+        """Append lines that are encoded, which are so few that a part may take them all; each ends in a line feed."""
+        self._buffer += "".join(lines).encode()
+        self._rows += len(lines)
+        if len(self._buffer) >= self._part_bytes:
             self.flush()
 
     def add_text(self, line: bytes) -> None:
