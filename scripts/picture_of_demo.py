@@ -1,6 +1,6 @@
-"""Draw what `freehold demo` prints: python -m scripts.picture_of_demo docs/images/demo.svg
+"""Draw what a demonstration prints: python -m scripts.picture_of_demo docs/images/demo.svg (or demo-ceremony.svg)
 
-The demonstration is really run; only the spinner, which a picture cannot show, is left out.
+The file's name says which. It is really run; only the spinner, which a picture cannot show, is left out.
 """
 
 import re
@@ -13,8 +13,12 @@ from unittest.mock import patch
 from rich.console import Console
 
 from freehold.cli import demo
+from freehold.demo.ceremony import Ceremony
+from freehold.demo.steps import Telling
+from freehold.demo.story import Story
 
 WIDTH = 118
+KINDS: dict[str, tuple[type[Telling], int]] = {"demo": (Story, 10_000), "demo-ceremony": (Ceremony, 25)}
 
 
 class NoSpinner:
@@ -41,9 +45,10 @@ made: list[Console] = []
 
 def main(path: Path) -> None:
     """Run it and write the picture."""
+    kind, users = KINDS[path.stem]
     with patch.object(demo, "Console", Recorder):
-        demo.demo(keep=None, users=10_000, as_json=False)
-    picture = made[0].export_svg(title="freehold demo", unique_id="demo")
+        demo.show(kind, keep=None, users=users, as_json=False)
+    picture = made[0].export_svg(title=f"freehold {path.stem}", unique_id=path.stem)
     # The picture shall not ask another server for a font.
     path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL))
 
