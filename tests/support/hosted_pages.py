@@ -137,6 +137,7 @@ class _Reader(HTMLParser):
         self._form: Form | None = None
         self._hidden = 0
         self._select = ""
+        self._writes_into = ""
         self._alert: list[str] | None = None
         self._depth = 0
 
@@ -152,6 +153,7 @@ class _Reader(HTMLParser):
         elif tag in {"select", "textarea"} and self._form is not None and attributes.get("name"):
             self._select = attributes["name"]
             self._form.values[self._select] = ""
+            self._writes_into = self._select if tag == "textarea" else ""
         elif tag == "option" and self._form is not None and self._select:
             if "selected" in attributes or not self._form.values[self._select]:
                 self._form.values[self._select] = attributes.get("value", "")
@@ -165,6 +167,8 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag in {"script", "style"}:
             self._hidden -= 1
+        if tag == "textarea":
+            self._writes_into = ""
         if tag == "form":
             self._form = None
         if self._alert is not None:
@@ -174,6 +178,8 @@ class _Reader(HTMLParser):
                 self._alert = None
 
     def handle_data(self, data: str) -> None:
+        if self._writes_into and self._form is not None:
+            self._form.values[self._writes_into] += data
         if not self._hidden:
             self.words.append(data)
             if self._alert is not None:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -174,6 +175,8 @@ async def _refused(
         problems["kinds"] = "error.no_kinds"
     if not SHORTEST_PURPOSE <= len(typed.purpose) <= LONGEST_PURPOSE:
         problems["purpose"] = "error.bad_purpose"
+    if typed.needed_by and not _is_to_come(typed.needed_by, request.tenant.clock.now().date()):
+        problems["needed_by"] = "error.bad_date"
     if not typed.executive:
         problems["executive"] = "error.unknown_executive"
     for at, (email, key) in enumerate(typed.recipients, 1):
@@ -189,6 +192,13 @@ async def _refused(
     typed = Typed(**{name: getattr(typed, name) for name in Typed.__slots__} | {"problems": problems})
     known = isinstance(error, KeyRefused) or error.code in _FIELDS
     return await _form(request, acting, typed, ceremony, problem="request.see_below" if known else error)
+
+
+def _is_to_come(text: str, today: date) -> bool:
+    try:
+        return date.fromisoformat(text) >= today
+    except ValueError:
+        return False
 
 
 async def _refused_key(request: Request, acting: Acting, typed: Typed) -> int:
