@@ -6,6 +6,7 @@ const vm = require('node:vm');
 const path = require('node:path').posix;
 const { builtin, isBuiltin } = require('./builtins.cjs');
 const virtualFs = require('./files.cjs');
+const { withdrawn } = require('./withdrawn.cjs');
 
 const CONDITIONS = ['node', 'require', 'default'];
 const MODULE_CONDITIONS = ['node', 'import', 'default'];
@@ -147,6 +148,18 @@ function choose(target, conditions) {
   return undefined;
 }
 
+// Until its version 7, pg had pools of its own behind `pg.connect`; scripts of that time say no version, and the old
+// versions cannot speak with the servers of today.
+function asBefore(pg) {
+  if (pg.connect || !pg.Pool) return;
+  const pools = new Map();
+  pg.connect = (where, callback) => {
+    const key = JSON.stringify(where);
+    if (!pools.has(key)) pools.set(key, new pg.Pool(typeof where === 'string' ? { connectionString: where } : where));
+    pools.get(key).connect(callback);
+  };
+}
+
 // The modules of one context.
 class Loader {
   constructor(context, set, processFacade) {
@@ -193,8 +206,11 @@ class Loader {
   require(request, parent) {
     const native = builtin(request, this.native);
     const bare = request.startsWith('.') || request.startsWith('/');
-    if (native !== undefined && !(request === 'punycode' && this.set.folders.has('node_modules/punycode'))) return native;
-    if (!bare && isBuiltin(request)) throw problem('MODULE_NOT_FOUND', `Module '${request}' is not available in the sandbox`);
+    const installed = request === 'punycode' && this.set.folders.has('node_modules/punycode');
+    if (native !== undefined && !installed) return native;
+    if (!bare && !installed && isBuiltin(request)) throw problem('MODULE_NOT_FOUND', `Module '${request}' is not available in the sandbox`);
+    const own = withdrawn(request);
+    if (own !== undefined && this.set.specs[request] === undefined) return this.ours(own);
     return this.load(this.set.resolve(bare ? request : this.named(request), parent, CONDITIONS));
   }
 
@@ -214,7 +230,17 @@ class Loader {
       throw error;
     }
     module.loaded = true;
+    if (file === 'node_modules/pg/lib/index.js') asBefore(module.exports);
     return module.exports;
+  }
+
+  ours({ name, text }) {
+    if (!this.loaded.has(name)) {
+      const module = { exports: this.newObject() };
+      this.loaded.set(name, module);
+      this.run(text, 'script.js', module);
+    }
+    return this.loaded.get(name).exports;
   }
 
   run(text, file, module) {

@@ -5,12 +5,13 @@ The lock file of a set is kept with the tenant's data, so that a restored tenant
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from freehold.domain.extensions.sandbox import Sandbox, required_versions
+from freehold.domain.extensions.sandbox.auth0_globals import VERSIONS, WITHDRAWN, globals_named_in
 from freehold.kernel import log
 from freehold.kernel.declare import Stored, TenantScope
 from freehold.kernel.errors import FreeholdError
@@ -34,62 +35,29 @@ MODULE_SETS = Stored(
     json_columns=frozenset({"packages"}),
 )
 
-GLOBALS: Mapping[str, str] = {
-    "async": "async@2.1.2",
-    "_": "lodash@4",
-    "Q": "q@1",
-    "bcrypt": "bcrypt@5",
-    "ip": "ip@1",
-    "jwt": "jsonwebtoken@9",
-    "knex": "knex@0.95.15",
-    "Knex": "knex@0.95.15",
-    "mysql": "mysql@2",
-    "pbkdf2": "pbkdf2@3",
-    "pg": "pg@8",
-    "postgres": "pg@8",
-    "request": "request@2",
-    "sqlserver": "tedious@18",
-    "uuid": "uuid@3",
-    "xml2js": "xml2js@0.6.2",
-    "xmldom": "xmldom@0.6.0",
-    "xpath": "xpath@0.0.34",
-    "xtend": "xtend@4",
-    "mongo": "mongodb@4",
-    "mongodb": "mongodb@4",
-}
-"""Names that Auth0's rules found as globals, and the package that each is; it is fetched when a script uses it."""
-NODE_GLOBALS: Mapping[str, str] = {"crypto": "crypto", "querystring": "querystring"}
-
-_REQUIRED = re.compile(r"""\brequire\s*\(\s*(['"`])((?:@[\w~.-]+/)?[\w~.-]+)\1\s*\)""")
+_REQUIRED = re.compile(r"""\brequire\s*\(\s*(['"`])((?:@[\w~.-]+/)?[\w~-][\w~.-]*)(?:/[\w~./-]*)?\1\s*\)""")
 _BUILT_IN = frozenset({
     "assert", "async_hooks", "buffer", "child_process", "cluster", "constants", "crypto", "dgram",
     "diagnostics_channel", "dns", "domain", "events", "fs", "http", "http2", "https", "inspector", "module", "net",
     "os", "path", "perf_hooks", "process", "punycode", "querystring", "readline", "repl", "stream", "string_decoder",
     "sys", "timers", "tls", "tty", "url", "util", "v8", "vm", "wasi", "worker_threads", "zlib",
 })  # fmt: skip
-_PINNED = dict(package.rsplit("@", 1) for package in GLOBALS.values())
-
-
-def globals_in(code: str) -> dict[str, str]:
-    """The global names that a script uses, each with what is required for it."""
-    return {
-        name: request
-        for name, request in {**GLOBALS, **NODE_GLOBALS}.items()
-        if re.search(rf"(?<![\w$.'\"]){re.escape(name)}\s*[.(\[]", code)
-        and not re.search(rf"\b(?:var|let|const|function)\s+{re.escape(name)}\b", code)
-    }
+AGAIN_MS = 300_000
+"""What could not be installed is tried again after this."""
 
 
 def packages_in(code: str) -> list[tuple[str, str]]:
     """The packages that a script needs: by `require('name@version')`, by `require('name')`, or as a global."""
-    found = dict.fromkeys(required_versions(code))
+    found: dict[tuple[str, str], None] = {}
+    for name, version in required_versions(code):
+        for package in WITHDRAWN.get(name, [(name, version)]):
+            found[package] = None
     for _, name in _REQUIRED.findall(code):
-        if name not in _BUILT_IN and "@" not in name.lstrip("@"):
-            found[name, _PINNED.get(name, "latest")] = None
-    for request in globals_in(code).values():
-        if "@" in request:
-            name, version = request.rsplit("@", 1)
-            found[name, version] = None
+        if name.removeprefix("node:") not in _BUILT_IN and name not in {known for known, _ in found}:
+            for package in WITHDRAWN.get(name, [(name, VERSIONS.get(name, "latest"))]):
+                found[package] = None
+    for package in globals_named_in(code).packages:
+        found[package] = None
     return list(found)
 
 
@@ -127,8 +95,26 @@ async def installed(services: Any, tenant: TenantScope, packages: Sequence[tuple
 
 async def installed_for(services: Any, tenant: TenantScope, code: str) -> str:
     """The set of a script without a list of dependencies. What cannot be installed, it will not find."""
+    wanted = packages_in(code)
+    entries = tenant.cached(services.store.cache_epoch(tenant.id))
+    key = ("packages that failed", tuple(wanted))
+    known, until_ms = entries.get(key, ("", 0))
+    if tenant.clock.now_ms() < until_ms:
+        return str(known)
     try:
-        return await installed(services, tenant, packages_in(code))
+        return await installed(services, tenant, wanted)
     except FreeholdError as error:
         _log.warning("modules_not_installed", reason=error.message)
-    return ""
+    # One name that is not to be had takes no other from the script; nor does each sign-in try it again.
+    having = [each for each in wanted if await _is_there(services, tenant, each)] if len(wanted) > 1 else []
+    found = await installed(services, tenant, having)
+    entries[key] = (found, tenant.clock.now_ms() + AGAIN_MS)
+    return found
+
+
+async def _is_there(services: Any, tenant: TenantScope, package: tuple[str, str]) -> bool:
+    try:
+        await services.sandbox.modules.install(tenant.id, [package])
+    except FreeholdError:
+        return False
+    return True

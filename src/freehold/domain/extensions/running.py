@@ -7,6 +7,7 @@ from typing import Any
 from freehold.domain.extensions import bindings, npm, secrets, versions
 from freehold.domain.extensions.executions import Execution
 from freehold.domain.extensions.sandbox import Outcome, Sandbox, Script, ScriptError
+from freehold.domain.extensions.sandbox.auth0_globals import globals_named_in
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.declare.documents import Record
 from freehold.kernel.errors import FreeholdError
@@ -61,7 +62,7 @@ async def run(
 async def legacy_script(services: Any, tenant: TenantScope, id_: str, code: str, kind: str) -> Script:
     """A rule, hook or database script, with the packages that its text names and the globals that it uses."""
     modules = await npm.installed_for(services, tenant, code)
-    return Script(id_, "1", code, kind=kind, modules=modules, globals=npm.globals_in(code))
+    return Script(id_, "1", code, kind=kind, modules=modules, globals=globals_named_in(code).globals)
 
 
 async def deployed_at(store: Store, tenant: TenantScope, trigger: str) -> list[tuple[str, Record]]:

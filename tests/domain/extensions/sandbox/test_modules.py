@@ -167,3 +167,40 @@ async def test_the_globals_of_auth0_are_there_when_they_are_named(sandbox: Sandb
 
     assert outcome.error is None, outcome.error
     assert outcome.value[:3] == [[1], "compared", "undefined"]
+
+
+def test_globals_are_names_that_a_script_uses() -> None:
+    code = """
+        // bcrypt in a comment
+        async function (user, context, callback) {
+          const uuid = require('uuid'); const text = 'xpath'; user.ip = { mysql: 1 };
+          [1].map(async (each) => each);
+          request.get(`${jwt.sign({})}`, callback);
+        }
+    """
+
+    wanted = globals_named_in(code)
+
+    assert wanted.globals == {"jwt": "jsonwebtoken@8.5.1", "request": "request@2.88.2"}
+    assert wanted.packages == (("jsonwebtoken", "8.5.1"), ("request", "2.88.2"))
+
+
+async def test_old_interfaces_of_packages_are_there(sandbox: Sandbox, registry: Path) -> None:
+    add_package(registry, "punycode", "9.0.0", {"index.js": "exports.own = true;"})
+    add_package(
+        registry,
+        "pg",
+        "8.11.3",
+        {"lib/index.js": "exports.Pool = class { connect(done) { done(null, 'client'); } };"},
+        main="lib",
+    )
+    installed = await sandbox.modules.install("acme", [("punycode", "9.0.0"), ("pg", "8.11.3")])
+    code = """
+        exports.run = () => new Promise((keep) => require('pg').connect('postgres://a@b/c', (error, client) => {
+            keep([require('punycode').own, client]);
+        }));
+    """
+
+    outcome = await sandbox.call("acme", Script("p", "1", code, modules=installed.key), "run", [])
+
+    assert (outcome.error, outcome.value) == (None, [True, "client"])

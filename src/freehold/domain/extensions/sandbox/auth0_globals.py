@@ -1,7 +1,7 @@
-"""The libraries that Auth0's sandbox had as globals, for rules and database scripts written for it.
+"""The libraries that Auth0's sandbox had as globals, and the versions of those that scripts require without one.
 
-Only those that a script names are installed. A version is one that an old script can use; where the original had a
-native part, it is a package of the same interface without.
+Rules and database scripts were written for them. Only those that a script names are installed. A version is one that an
+old script can use; where the original had a native part, it is a package of the same interface without.
 """
 
 import re
@@ -14,7 +14,7 @@ GLOBALS: Mapping[str, tuple[str, str]] = {
     "async": ("async@2.6.4", ""),
     "azure_storage": ("azure-storage@2.10.7", ""),
     "bcrypt": ("bcryptjs@2.4.3", ""),
-    "couchbase": ("couchbase@4.4.5", ""),
+    "couchbase": ("couchbase@2.6.12", ""),
     "cql": ("cassandra-driver@4.7.2", ""),
     "crypto": ("crypto", ""),
     "ip": ("ip@2.0.1", ""),
@@ -46,7 +46,45 @@ GLOBALS: Mapping[str, tuple[str, str]] = {
     "xtend": ("xtend@4.0.2", ""),
 }
 
-_WORD = re.compile(r"(?<![\w$.])[A-Za-z_$][\w$]*")
+# Packages whose newest version a script of that time cannot use: it is an ECMAScript module, or lost the interface.
+_OF_THEIR_TIME = {
+    "auth0": "2.44.1",
+    "aws-sdk": "2.1692.0",
+    "axios": "0.21.4",
+    "bluebird": "3.7.2",
+    "body-parser": "1.20.2",
+    "express": "4.19.2",
+    "got": "11.8.6",
+    "ipaddr.js": "1.9.1",
+    "jwks-rsa": "1.12.3",
+    "ldapjs": "2.3.3",
+    "node-fetch": "2.7.0",
+    "redis": "3.1.2",
+    "request-promise": "4.2.6",
+    "slack-notify": "0.1.7",
+    "superagent": "3.8.3",
+}
+VERSIONS: Mapping[str, str] = {
+    **_OF_THEIR_TIME,
+    **dict(request.rsplit("@", 1) for request, _ in GLOBALS.values() if "@" in request),
+    "bcrypt": "5.1.1",
+}
+"""What `require('name')` gets; a package that is not named here is the newest."""
+
+WITHDRAWN: Mapping[str, list[tuple[str, str]]] = {
+    "@auth0/rule-utilities": [("jsonwebtoken", VERSIONS["jsonwebtoken"]), ("auth0", VERSIONS["auth0"])],
+}
+"""Packages that are in no registry any more, and what the worker's own ones of their names need."""
+
+_COMMENT_OR_TEXT = re.compile(
+    r"""//[^\n]*|/\*.*?\*/|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`""", re.DOTALL
+)
+# A name that is used: not a member of something, not the key of an object, not a keyword before a function.
+_USED = re.compile(
+    r"(?<![\w$.])(?:\.\.\.)?([A-Za-z_$][\w$]*)(?!\s*:(?!:)|[\w$]|\s+function\b|\s*\([^()]*\)\s*=>|\s+[\w$]+\s*=>)"
+)
+_DECLARED = re.compile(r"\b(?:var|let|const|function|class|catch\s*\()\s*([A-Za-z_$][\w$]*)")
+_TEMPLATE = re.compile(r"\$\{([^}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +97,9 @@ class Wanted:
 
 def globals_named_in(code: str) -> Wanted:
     """What a script may mean by the names it uses. A name too many costs a package that is never loaded, no more."""
-    words = set(_WORD.findall(code))
+    inside_templates = " ".join(_TEMPLATE.findall(code))
+    text = _COMMENT_OR_TEXT.sub(" '' ", code)
+    words = set(_USED.findall(f"{text}\n{inside_templates}")) - set(_DECLARED.findall(text))
     found: dict[str, str] = {}
     packages: dict[tuple[str, str], None] = {}
     for name, (request, part) in GLOBALS.items():
