@@ -24,10 +24,10 @@ class Authenticator:
     _last: int = 0
 
     def code(self) -> str:
-        """A code that was not used yet. Those of half a minute ago and ahead are accepted as well."""
+        """A code that was not used yet: that of now, or the next one, which servers accept half a minute early."""
         while True:
             now = int(time.time()) // STEP_S
-            step = max(self._last + 1, now - 1)
+            step = max(self._last + 1, now)
             if step <= now + 1:
                 break
             time.sleep(0.2)
