@@ -24,6 +24,7 @@ from freehold.login.steps import (
     mfa_recovery_code_challenge,
     mfa_recovery_code_enrollment,
     mfa_ticket,
+    provider,
     reset_password,
     sign_in,
     sign_up,
@@ -54,6 +55,10 @@ def add_routes(router: Router) -> None:
         show_page, submit = (with_error_page(handler, flow.SignInOver) for handler in (step.show_page, step.submit))
         router.add("GET", path, show_page, name=f"login.{name}.page", family="page")
         router.add("POST", path, submit, name=f"login.{name}.submit", family="page")
+    for path, handler, name in (
+        (flow.PROVIDER, provider.leave, "provider"), (provider.CALLBACK, provider.come_back, "provider_callback"),
+    ):  # fmt: skip
+        router.add("GET", path, with_error_page(handler, flow.SignInOver), name=f"login.{name}", family="page")
     router.add("GET", f"{assets.PREFIX}{{name}}", asset, name="login.asset", family="page", tenant=False)
     router.add("GET", "/", landing.show_page, name="login.landing", family="page")
     router.add("GET", "/login", landing.begin_elsewhere, name="login.elsewhere", family="page")

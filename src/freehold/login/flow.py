@@ -25,6 +25,7 @@ from freehold.login import cookies, pages, views
 from freehold.login.answers import show
 
 SIGN_IN, IDENTIFIER, PASSWORD = "/u/login", "/u/login/identifier", "/u/login/password"
+PROVIDER = "/u/login/provider"
 SECOND_FACTOR = "/u/mfa-otp-challenge"
 SIGN_UP, CONSENT, RESET_REQUEST = "/u/signup", "/u/consent", "/u/reset-password/request"
 _FIRST_PAGES = {"signup": SIGN_UP, "reset-password": RESET_REQUEST}
@@ -113,6 +114,19 @@ class Visit:
         """Back to the protocol, which finishes the sign-in."""
         return redirect(self.url("/authorize/resume"))
 
+    async def providers(self) -> list[tuple[str, str]]:
+        """The tenant's own providers that the client's users sign in with: what each is called, and its address."""
+        wanted = self.authorize.get("connection")
+        enabled = await enabled_connections(self.store, self.tenant, self.client.client_id)
+        return [
+            (
+                one.display_name if isinstance(one.display_name, str) else one.name,
+                f"{self.url(PROVIDER)}&{urlencode({'connection': one.name})}",
+            )
+            for one in enabled
+            if one.strategy == "oauth2" and wanted in {None, one.name}
+        ]
+
     async def databases(self) -> list[Database]:
         """The databases that the client's users sign in with, or the one that the request names."""
         wanted = self.authorize.get("connection")
@@ -125,6 +139,13 @@ async def visit(http: Request) -> Visit:
     form = await http.form() if http.method == "POST" else None
     reference = http.query.one("state") or (form.one("state") if form is not None else None)
     transaction = await find_login(http.services.store, http.tenant, reference)
+    return await visit_of(http, reference, transaction, form)
+
+
+async def visit_of(
+    http: Request, reference: str | None, transaction: LoginTransaction | None, form: Parameters | None = None
+) -> Visit:
+    """The visit of a sign-in that was found. Raises what `visit` raises."""
     secret = cookies.visit_secret(http)
     if reference is None or transaction is None or secret is None or not cookies.is_bound_to(http, transaction):
         raise SignInOver

@@ -95,6 +95,8 @@ class LoginId(Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     signup_url: str = ""
     reset_url: str = ""
+    providers: tuple[tuple[str, str], ...] = ()
+    """Names and addresses of other places to sign in."""
 
 
 class LoginPassword(Struct, frozen=True, kw_only=True):
@@ -117,6 +119,8 @@ class Login(Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     signup_url: str = ""
     reset_url: str = ""
+    providers: tuple[tuple[str, str], ...] = ()
+    """Names and addresses of other places to sign in."""
 
 
 class SignUp(Struct, frozen=True, kw_only=True):

@@ -82,7 +82,7 @@ class Shop:
 
     def sign_in(self, number: int, password: str | None = None) -> httpx.Response:
         given = {"username": email_of(number), "password": password or password_of(number)}
-        return self.app.token(REALM, realm=self.app.connection, scope="openid", **given)
+        return self.app.token(REALM, headers=None, realm=self.app.connection, scope="openid", **given)
 
     def sign_in_by_browser(self, number: int) -> httpx.Response:
         browser = self.app.browser()

@@ -73,7 +73,7 @@ async def log_in(
         if error.type == "WrongUsernameOrPasswordError":
             return None
         raise _failure(error)
-    return _user(answered[0] if answered else None)
+    return user_of(answered[0] if answered else None)
 
 
 async def find_user(services: Any, tenant: TenantScope, database: Any, identifier: str) -> ExternalUser | None:
@@ -81,7 +81,7 @@ async def find_user(services: Any, tenant: TenantScope, database: Any, identifie
     answered, error = await _ask(services, tenant, database, "get_user", [identifier])
     if error is not None:
         raise _failure(error)
-    return _user(answered[0] if answered else None)
+    return user_of(answered[0] if answered else None)
 
 
 async def tell_script(
@@ -142,8 +142,8 @@ async def _configuration(store: Store, tenant: TenantScope, connection_id: str) 
     return found
 
 
-def _user(answered: Any) -> ExternalUser | None:
-    """A profile as a script gave it. Raises ScriptFailed for one without an id."""
+def user_of(answered: Any, *, prefix: str = "auth0|") -> ExternalUser | None:
+    """A profile as a script gave it; an id may come with the `prefix`. Raises ScriptFailed for one without an id."""
     if not answered:
         return None
     if not isinstance(answered, dict):
@@ -166,7 +166,7 @@ def _user(answered: Any) -> ExternalUser | None:
     profile |= {name: value for name, value in metadata.items() if isinstance(value, dict)}
     factors = answered.get("mfa_factors")
     kept = tuple(each for each in factors if isinstance(each, dict)) if isinstance(factors, list) else ()
-    return ExternalUser(id_.removeprefix("auth0|"), profile, kept)
+    return ExternalUser(id_.removeprefix(prefix), profile, kept)
 
 
 def _failure(error: ScriptError) -> ScriptFailed:

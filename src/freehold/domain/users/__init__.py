@@ -14,6 +14,7 @@ from freehold.domain.users.custom_changes import (
 )
 from freehold.domain.users.databases import Database, database_of, find_database, find_database_by_id, get_database
 from freehold.domain.users.documents import MFA_SECRETS, PASSWORD_HASHES, USERS, User
+from freehold.domain.users.federated import arrive
 from freehold.domain.users.linked import LINKED_IDENTITIES
 from freehold.domain.users.operations import OPERATIONS
 from freehold.domain.users.orphans import remove_users
@@ -52,6 +53,7 @@ __all__ = [
     "User",
     "Verification",
     "adopt",
+    "arrive",
     "attempt_subject",
     "change_password_elsewhere",
     "check_sign_in",

@@ -42,6 +42,9 @@ class OnePage:
     async def show_page(http: Request) -> Response:
         """GET /u/login."""
         here = await visit(http)
+        if here.authorize.get("connection") is not None:
+            for _, url in await here.providers():
+                return redirect(url)
         if await identifier_first(here):
             return redirect(here.url(flow.IDENTIFIER))
         return await _one_page(here, _hint(here))
@@ -219,8 +222,8 @@ async def event(
         description=description,
         connection=database.name if database else None,
         connection_id=database.id if database else None,
-        strategy="auth0" if database else None,
-        strategy_type="database" if database else None,
+        strategy=database.strategy if database else None,
+        strategy_type=("database" if database.has_passwords else "social") if database else None,
         client_id=here.client.client_id,
         client_name=here.client.name,
         ip=here.http.client_ip,
@@ -287,6 +290,11 @@ async def _blocked(here: Visit, database: Database, found: SignIn, attempt: Atte
     return here.resume()
 
 
+async def show_first_page(here: Visit, problem: views.Problem) -> Response:
+    """The page on which a sign-in begins, with what went wrong."""
+    return await _one_page(here, _hint(here), problem)
+
+
 async def _one_page(here: Visit, value: str, problem: views.Problem | None = None) -> Response:
     databases = await here.databases()
     view = views.Login(
@@ -296,6 +304,7 @@ async def _one_page(here: Visit, value: str, problem: views.Problem | None = Non
         problems=(problem,) if problem else (),
         signup_url=_sign_up_url(here, databases),
         reset_url=here.url(flow.RESET_REQUEST) if databases else "",
+        providers=tuple(await here.providers()),
     )
     return await here.show(view)
 
@@ -308,6 +317,7 @@ async def _ask_identifier(here: Visit, value: str, problem: views.Problem | None
         value=value,
         problems=(problem,) if problem else (),
         signup_url=_sign_up_url(here, databases),
+        providers=tuple(await here.providers()),
     )
     return await here.show(view)
 

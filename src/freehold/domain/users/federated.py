@@ -1,0 +1,51 @@
+"""Users who sign in somewhere else: a profile is kept here, made at the first sign-in and refreshed at later ones."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from freehold.domain.extensions.databases import ExternalUser
+from freehold.domain.users.accounts import normalize_identifiers, save_user
+from freehold.domain.users.databases import Database
+from freehold.domain.users.documents import USERS, User
+from freehold.domain.users.linked import owner_of
+from freehold.domain.users.profiles import fill_defaults, read_profile
+from freehold.domain.users.sign_in import SignIn
+from freehold.kernel.clock import iso
+from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.store import Transaction
+
+_REFRESHED = ("name", "nickname", "given_name", "family_name", "picture", "email", "email_verified")
+
+
+async def arrive(tx: Transaction, tenant: TenantScope, connection: Database, user: ExternalUser) -> SignIn:
+    """The account of somebody whom a provider knows, made or refreshed. Raises InvalidBody for a malformed address."""
+    own_id = f"{connection.name}|{user.id}"
+    user_id = f"{connection.provider}|{own_id}"
+    linked_to = await owner_of(tx, tenant, user_id)
+    current = await documents.read(tx, tenant, USERS, linked_to or user_id)
+    if current is None:
+        current = await _make(tx, tenant, connection, user.profile, own_id=own_id, user_id=user_id)
+    elif not linked_to and connection.options.get("set_user_root_attributes") in {None, "on_each_login"}:
+        changes = {name: user.profile[name] for name in _REFRESHED if name in user.profile}
+        normalize_identifiers(changes)
+        if any(current.document.get(name) != value for name, value in changes.items()):
+            current = await save_user(tx, tenant, current, {**current.document, **changes})
+    return SignIn(read_profile(msgspec.json.encode(current.document).decode()), user_id)
+
+
+async def _make(
+    tx: Transaction, tenant: TenantScope, connection: Database, profile: Mapping[str, Any], *, own_id: str, user_id: str
+) -> documents.Record:
+    values = dict(profile)
+    if connection.options.get("set_user_root_attributes") == "never_on_login":
+        values = {name: value for name, value in values.items() if name not in _REFRESHED or "email" in name}
+    normalize_identifiers(values)
+    if "email" in values:
+        values.setdefault("email_verified", False)
+    fill_defaults(values)
+    identity = {"connection": connection.name, "user_id": own_id, "provider": connection.provider, "isSocial": True}
+    now = tenant.clock.now_ms()
+    values.update(user_id=user_id, identities=[identity], created_at=iso(now), updated_at=iso(now))
+    return await documents.insert(tx, tenant, USERS, msgspec.convert(values, User), id_=user_id, now=now)
