@@ -8,11 +8,10 @@ from pathlib import Path
 
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.surfaces.ceremony.build.builder import key_context
-from tests.faults.ceremony.conftest import Place, make_place
+from tests.faults.ceremony.conftest import Place, files_of, make_place
 from tests.support.ceremonies import RELAXED
 from tests.support.ceremony_by_http import API, ok, refused
 from tests.support.in_process import started
-from tests.surfaces.ceremony.crashes import find_in_files
 
 PASSWORD = "canary-Password-of-7-days"
 PIECE, EVERY = 32, 1024
@@ -25,7 +24,7 @@ def pieces(content: bytes) -> list[bytes]:
 
 def found_in(data: Path, sought: list[bytes]) -> set[bytes]:
     """Which of them stand in any file."""
-    everything = b"\0".join(path.read_bytes() for path in data.rglob("*") if path.is_file())
+    everything = files_of(data)
     return {piece for piece in sought if piece in everything}
 
 
@@ -74,4 +73,3 @@ def test_after_the_retention_nothing_can_be_recovered_from_the_data_folder(tmp_p
             assert receipt.status_code == 200
         assert found_in(data, [wrapped, key, PASSWORD.encode(), *pieces(message), *pieces(sealed)]) == set()
     assert found_in(data, [wrapped, key, *pieces(message), *pieces(sealed)]) == set()
-    assert find_in_files([key, wrapped], [tmp_path]) == []

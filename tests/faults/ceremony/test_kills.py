@@ -1,0 +1,179 @@
+"""kill -9 of a real server at any moment of a ceremony, and in each state it rests in.
+
+After the restart the ceremony is in a state of the protocol, no file holds a secret, none belongs to nothing, the log
+is whole, and nothing can be fetched that is not ready. Then it is brought to an end, and the next one begins.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from freehold.domain.ceremonies.states import WITH_FILE
+from tests.faults.ceremony.live import REQUESTER, Play, Stage, set_up, wait_for
+from tests.support import ceremony_by_http as steps
+from tests.support.ceremony_by_http import API, ok
+from tests.support.server import LiveServer
+
+AT_LEAST_S = 0.15
+"""Phases that are shorter are killed up to this late, so that the moment of the answer is met as well."""
+FEW, MANY, SEEDS = 5, 25, 8
+"""So many kill points in each test; together more than 200."""
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    return set_up(tmp_path_factory.mktemp("kills"))
+
+
+def kill(live: LiveServer) -> None:
+    os.kill(live.process.pid, signal.SIGKILL)
+    live.process.wait()
+
+
+def undisturbed(stage: Stage) -> dict[str, float]:
+    """How long each phase takes."""
+    with stage.serving() as live:
+        play = Play(stage, live)
+        play.join()
+        assert play.error is None, play.error
+        assert play.received == play.size > 1_000_000
+        stage.judge(live)
+        moments = [*play.began.values()]
+        return {name: after - at for name, at, after in zip(play.began, moments, moments[1:], strict=False)}
+
+
+def killed_at(stage: Stage, phase: str, after_s: float) -> str:
+    """Kill a server that long after the phase began; the state that the ceremony has after the restart."""
+    with stage.serving() as live:
+        play = Play(stage, live)
+        play.reached[phase].wait()
+        time.sleep(after_s)
+        kill(live)
+        play.join()
+        assert play.error is None, (phase, after_s, play.error)
+    stage.no_writer_left()
+    with stage.serving() as live:
+        found = stage.judge(live)
+        if play.received:
+            assert found is not None
+            assert found["state"] in {*WITH_FILE, "destroyed"}
+        stage.end(live, found)
+        stage.judge(live)
+    return str(found["state"]) if found else "nothing"
+
+
+def kill_often(stage: Stage, seed: int, times: int) -> None:
+    chance = random.Random(seed)
+    lasts = undisturbed(stage)
+    phases = [*lasts] * (times // len(lasts) + 1)
+    chance.shuffle(phases)
+    for phase in phases[:times]:
+        killed_at(stage, phase, chance.uniform(0, max(AT_LEAST_S, lasts[phase])))
+
+
+def test_a_server_that_is_killed_leaves_a_ceremony_as_the_protocol_knows_it(stage: Stage) -> None:
+    kill_often(stage, seed=1, times=FEW)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 2 + SEEDS))
+def test_a_server_that_is_killed_at_any_moment_leaves_a_legal_ceremony(stage: Stage, seed: int) -> None:
+    kill_often(stage, seed, MANY)
+
+
+# --- each state in which a ceremony rests -------------------------------------------------------------------------
+
+
+class Resting:
+    """A ceremony that is led from state to state, with the server killed and started again in each."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.env: dict[str, str] = {}
+        self.before: dict[str, Any] = {}
+        self.id = ""
+
+    def serving(self) -> Any:
+        return self.stage.serving(**self.env)
+
+    def act(self, step: Any, expected: str) -> None:
+        """See what is there after a restart, do something, and kill the server again."""
+        with self.serving() as live:
+            self.check(live)
+            with self.stage.requester.http(live) as http:
+                step(live, http)
+                path = f"{API}/{self.id}"
+                wait_for(lambda: ok(http.get(path))["state"] == expected)
+                self.before = ok(http.get(path))
+            kill(live)
+        self.stage.no_writer_left()
+
+    def check(self, live: LiveServer) -> None:
+        """All is as it was before the server was killed."""
+        if not self.before:
+            return
+        self.stage.judge(live)
+        with self.stage.requester.http(live) as http:
+            after = ok(http.get(f"{API}/{self.id}"))
+        assert after == self.before
+
+    def draft(self, live: LiveServer, http: Any) -> None:
+        self.id = str(ok(http.post(API, json=steps.asked(self.stage.executive, REQUESTER)), 201)["id"])
+
+    def submit(self, live: LiveServer, http: Any) -> None:
+        ok(http.post(f"{API}/{self.id}/submit"))
+
+    def cancel(self, live: LiveServer, http: Any) -> None:
+        ok(http.post(f"{API}/{self.id}/cancel", json={"reason": "enough"}))
+
+    def review(self, decision: str) -> Any:
+        def step(live: LiveServer, http: Any) -> None:
+            live.freehold("ceremony", "review", self.id, decision, "--reason", "a test")
+
+        return step
+
+    def hand_in(self, live: LiveServer, http: Any) -> None:
+        approver = self.stage.approver()
+        ok(steps.possess(http, self.id, REQUESTER))
+        ok(steps.authorize(http, self.id))
+        with approver.http(live) as other:
+            ok(steps.approve(other, self.id, approver.code()))
+        ok(steps.sign(http, self.id, self.stage.signer))
+
+    def fetch(self, live: LiveServer, http: Any) -> None:
+        assert steps.download(http, self.id).status_code == 200
+
+
+@pytest.fixture
+def resting(stage: Stage) -> Iterator[Resting]:
+    resting = Resting(stage)
+    yield resting
+    with resting.serving() as live:
+        resting.check(live)
+        stage.end(live, resting.before)
+
+
+def test_a_server_that_is_killed_in_a_state_comes_back_in_it(resting: Resting) -> None:
+    resting.act(resting.draft, "draft")
+    resting.act(resting.submit, "requirements_pending")
+    resting.act(resting.hand_in, "ready")
+    resting.act(resting.fetch, "downloaded")
+    resting.act(resting.cancel, "destroyed")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_in_a_rarer_state_comes_back_in_it(resting: Resting) -> None:
+    resting.env = {"FREEHOLD_CEREMONY_MANUAL_REVIEW": "true", "FREEHOLD_CEREMONY_WAITING_FOR": "always"}
+    resting.act(resting.draft, "draft")
+    resting.act(resting.submit, "eligibility_review")
+    resting.act(resting.review("reject"), "rejected")
+    resting.act(resting.draft, "draft")
+    resting.act(resting.submit, "eligibility_review")
+    resting.act(resting.review("approve"), "requirements_pending")
+    resting.act(resting.hand_in, "waiting")
+    resting.act(resting.cancel, "cancelled")
