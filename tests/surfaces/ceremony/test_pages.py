@@ -168,6 +168,7 @@ def test_the_whole_ceremony_with_codes(
     assert (file.path, file.status) == (f"{at}/file", 200)
     sha256 = re.search(r"SHA-256 ([0-9a-f]{64}) Size", page.text)
     assert sha256
+    assert re.search(r"Size [\d,]+ bytes Password hashes \d+ Download", page.text)
     assert decrypt(file.response.content, decryptor=key_of(ADA).decryptor()).bytes
     assert browser.open(file.url.removeprefix(browser.origin)).status == 410, "a link works once"
     assert "Downloaded completely: 1 of 3" in browser.open(at).text

@@ -300,12 +300,5 @@ def _whose(piece: Piece, request: ceremonies.Request) -> str:
 
 def _counts(ceremony: Ceremony) -> list[tuple[str, int]]:
     """How much of each kind is in the file."""
-    counts = (ceremony.artefact or {}).get("counts", {})
-    summed = ((kind, _sum(counts.get(kind))) for kind in ceremony.request.kinds)
-    return [(kind, value) for kind, value in summed if value is not None]
-
-
-def _sum(value: Any) -> int | None:
-    if isinstance(value, dict):
-        return sum(_sum(part) or 0 for part in value.values())
-    return value if isinstance(value, int) else None
+    values = (ceremony.artefact or {}).get("counts", {}).get("values", {})
+    return [(kind, values.get(kind, 0)) for kind in ceremony.request.kinds] if values else []
