@@ -53,6 +53,14 @@ class TestRules:
 
         assert (answer.status_code, answer.json()["message"]) == (409, message)
 
+    def test_a_rule_is_created_with_the_stage_it_was_listed_with_and_keeps_it(self, api: httpx.Client) -> None:
+        made = api.post("/rules", json={"name": "one", "script": SCRIPT, "stage": "login_success"})
+        assert (made.status_code, made.json()["stage"]) == (201, "login_success")
+
+        assert api.patch(f"/rules/{made.json()['id']}", json={"stage": "login_success"}).status_code == 400
+        refused = api.post("/rules", json={"name": "two", "script": SCRIPT, "stage": "elsewhere"})
+        assert (refused.status_code, refused.json()["errorCode"]) == (400, "invalid_body")
+
     def test_all_rules_together_have_a_size(self, api: httpx.Client) -> None:
         api.post("/rules", json={"name": "one", "script": "x" * 60_000})
         answer = api.post("/rules", json={"name": "two", "script": "x" * 60_000})

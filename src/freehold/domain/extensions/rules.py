@@ -4,7 +4,7 @@ Auth0 switched them off on 18 November 2026; here they go on. Their configuratio
 scripts read as `configuration.KEY` and nobody else does.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,6 +17,7 @@ from freehold.kernel.declare import (
     Collection,
     Document,
     Filter,
+    Immutable,
     Length,
     Operation,
     Part,
@@ -49,7 +50,8 @@ class Rule(Document):
     script: Annotated[str, Length(1, LONGEST_SCRIPT)]
     order: Annotated[int, Range(0, 2**31)] | UnsetType = UNSET
     enabled: bool = True
-    stage: Annotated[str, ServerSet()] = "login_success"
+    stage: Annotated[Literal["login_success"], Immutable()] = "login_success"
+    """Always shown; the deploy CLI gives it back when it creates a rule."""
 
 
 class RulesConfig(Document):
