@@ -178,6 +178,8 @@ function facadeOfProcess() {
   for (const name of ['on', 'once', 'off', 'addListener', 'removeListener', 'removeAllListeners', 'prependListener', 'setMaxListeners']) {
     facade[name] = () => facade;
   }
+  // Libraries tell Node from a browser by this.
+  Object.defineProperty(facade, Symbol.toStringTag, { value: 'process' });
   facade.emit = () => false;
   facade.listeners = () => [];
   facade.listenerCount = () => 0;

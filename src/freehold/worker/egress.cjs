@@ -4,6 +4,7 @@
 
 const realNet = require('node:net');
 const { Duplex } = require('node:stream');
+const { AsyncLocalStorage } = require('node:async_hooks');
 
 const [OPEN, OPENED, DATA, END, CLOSED, CREDIT, RESOLVE, RESOLVED] = [1, 2, 3, 4, 5, 6, 7, 8];
 const WINDOW = 256 * 1024;
@@ -51,7 +52,11 @@ function received(kind, number, content) {
     return;
   }
   const stream = streams.get(number);
-  if (!stream) return;
+  // Within the call that opened it: what a script throws or logs on an answer is that call's.
+  if (stream) stream._within(() => arrived(stream, kind, content));
+}
+
+function arrived(stream, kind, content) {
   if (kind === OPENED) stream._opened(JSON.parse(content));
   else if (kind === DATA) stream._received(Buffer.from(content));
   else if (kind === END) stream.push(null);
@@ -104,6 +109,7 @@ class BrokeredSocket extends Duplex {
       throw error;
     }
     this.connecting = true;
+    this._within = AsyncLocalStorage.snapshot();
     this._number = nextStream++;
     streams.set(this._number, this);
     send(OPEN, this._number, Buffer.from(JSON.stringify({ host: this._host, port: this._port })));
@@ -269,7 +275,7 @@ function refuse(what) {
 
 function resolve(host, then) {
   const number = nextStream++;
-  questions.set(number, then);
+  questions.set(number, AsyncLocalStorage.bind(then));
   send(RESOLVE, number, Buffer.from(JSON.stringify({ host: String(host) })));
 }
 

@@ -197,10 +197,10 @@ async def test_old_interfaces_of_packages_are_there(sandbox: Sandbox, registry: 
     installed = await sandbox.modules.install("acme", [("punycode", "9.0.0"), ("pg", "8.11.3")])
     code = """
         exports.run = () => new Promise((keep) => require('pg').connect('postgres://a@b/c', (error, client) => {
-            keep([require('punycode').own, client]);
+            keep([require('punycode').own, client, Object.prototype.toString.call(process)]);
         }));
     """
 
     outcome = await sandbox.call("acme", Script("p", "1", code, modules=installed.key), "run", [])
 
-    assert (outcome.error, outcome.value) == (None, [True, "client"])
+    assert (outcome.error, outcome.value) == (None, [True, "client", "[object process]"])

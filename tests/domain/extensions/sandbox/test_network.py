@@ -228,3 +228,20 @@ async def test_the_mysql2_driver_asks_a_real_mariadb(
 
     assert outcome.error is None, outcome.error
     assert [(row["name"], int(row["n"])) for row in outcome.value] == [("Zoë", 42)]
+
+
+async def test_what_is_logged_and_thrown_on_an_answer_is_the_calls(open_sandbox: OpenSandbox) -> None:
+    sandbox = await open_sandbox(network=NetworkPolicy(resolver=resolve_here))
+    body = """
+        require('net').connect({ host: 'nobody.test', port: 80 }).on('error', (error) => {
+            console.log(error.code);
+            undefined.split();
+        });
+        await new Promise(() => {});
+    """
+
+    outcome = await run(sandbox, body)
+
+    assert outcome.error is not None
+    assert (outcome.error.kind, outcome.error.type) == ("script", "TypeError")
+    assert [line.text for line in outcome.logs] == ["EACCES"]
