@@ -90,6 +90,12 @@ def find_node_modules() -> Path | None:
     return modules if (modules / ".package-lock.json").exists() else None
 
 
+def find_gallery() -> Path | None:
+    """Return the folder with copies of the public gallery of rules and database scripts."""
+    named = os.environ.get("FREEHOLD_GALLERY")
+    return Path(named) if named and (Path(named) / "rules" / "src").is_dir() else None
+
+
 def find_shared() -> Path | None:
     """Return the folder with recordings of real tenants and their replayer."""
     shared = Path(os.environ.get("FREEHOLD_SHARED", ROOT.parent / "shared")).resolve()
@@ -117,6 +123,10 @@ MARKERS = {
     "node": Need(
         lambda: find_node() and find_node_modules(),
         "no Node.js or no packages in tests/js/node_modules (make test installs them)",
+    ),
+    "gallery": Need(
+        find_gallery,
+        "no public gallery: FREEHOLD_GALLERY names a folder with auth0/rules and auth0/db-connections-templates",
     ),
     "shared": Need(find_shared, "no recordings beside the checkout, nor at FREEHOLD_SHARED"),
 }

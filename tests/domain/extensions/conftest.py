@@ -53,20 +53,25 @@ class Extended:
 
     def facts(self, **members: Any) -> Facts:
         """Facts of a sign-in of Ada's."""
-        user = {
-            "user_id": "auth0|ada", "email": "ada@example.com", "email_verified": True, "name": "Ada",
-            "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:00:00.000Z",
-            "identities": [{"connection": "db", "provider": "auth0", "user_id": "ada", "isSocial": False}],
-            "user_metadata": {"colour": "red"}, "app_metadata": {"plan": "free"},
-        }  # fmt: skip
-        known: dict[str, Any] = {
-            "user": user, "client": {"client_id": "app", "name": "App", "metadata": {}},
-            "connection": {"id": "con_1", "name": "db", "strategy": "auth0"},
-            "request": {"ip": "192.0.2.1", "user_agent": "Firefox", "hostname": "full.test", "method": "POST"},
-            "protocol": "oidc-basic-profile", "scopes": ["openid", "profile"], "can_redirect": True,
-            "state": "the-state",
-        }  # fmt: skip
-        return Facts(**(known | members))
+        return facts(**members)
+
+
+def facts(**members: Any) -> Facts:
+    """Facts of a sign-in of Ada's."""
+    user = {
+        "user_id": "auth0|ada", "email": "ada@example.com", "email_verified": True, "name": "Ada",
+        "created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:00:00.000Z",
+        "identities": [{"connection": "db", "provider": "auth0", "user_id": "ada", "isSocial": False}],
+        "user_metadata": {"colour": "red"}, "app_metadata": {"plan": "free"},
+    }  # fmt: skip
+    known: dict[str, Any] = {
+        "user": user, "client": {"client_id": "app", "name": "App", "metadata": {}},
+        "connection": {"id": "con_1", "name": "db", "strategy": "auth0"},
+        "request": {"ip": "192.0.2.1", "user_agent": "Firefox", "hostname": "full.test", "method": "POST"},
+        "protocol": "oidc-basic-profile", "scopes": ["openid", "profile"], "can_redirect": True,
+        "state": "the-state",
+    }  # fmt: skip
+    return Facts(**(known | members))
 
 
 @pytest.fixture
