@@ -107,7 +107,10 @@ async def installed_for(services: Any, tenant: TenantScope, code: str) -> str:
         _log.warning("modules_not_installed", reason=error.message)
     # One name that is not to be had takes no other from the script; nor does each sign-in try it again.
     having = [each for each in wanted if await _is_there(services, tenant, each)] if len(wanted) > 1 else []
-    found = await installed(services, tenant, having)
+    try:
+        found = await installed(services, tenant, having)
+    except FreeholdError:
+        found = ""  # they cannot be had together
     entries[key] = (found, tenant.clock.now_ms() + AGAIN_MS)
     return found
 
