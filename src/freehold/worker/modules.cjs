@@ -6,7 +6,6 @@ const vm = require('node:vm');
 const path = require('node:path').posix;
 const { builtin, isBuiltin } = require('./builtins.cjs');
 const virtualFs = require('./files.cjs');
-const { withdrawn } = require('./withdrawn.cjs');
 
 const CONDITIONS = ['node', 'require', 'default'];
 const MODULE_CONDITIONS = ['node', 'import', 'default'];
@@ -209,8 +208,6 @@ class Loader {
     const installed = request === 'punycode' && this.set.folders.has('node_modules/punycode');
     if (native !== undefined && !installed) return native;
     if (!bare && !installed && isBuiltin(request)) throw problem('MODULE_NOT_FOUND', `Module '${request}' is not available in the sandbox`);
-    const own = withdrawn(request);
-    if (own !== undefined && this.set.specs[request] === undefined) return this.ours(own);
     return this.load(this.set.resolve(bare ? request : this.named(request), parent, CONDITIONS));
   }
 
@@ -232,15 +229,6 @@ class Loader {
     module.loaded = true;
     if (file === 'node_modules/pg/lib/index.js') asBefore(module.exports);
     return module.exports;
-  }
-
-  ours({ name, text }) {
-    if (!this.loaded.has(name)) {
-      const module = { exports: this.newObject() };
-      this.loaded.set(name, module);
-      this.run(text, 'script.js', module);
-    }
-    return this.loaded.get(name).exports;
   }
 
   run(text, file, module) {

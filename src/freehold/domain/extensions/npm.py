@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from freehold.domain.extensions.sandbox import Sandbox, required_versions
-from freehold.domain.extensions.sandbox.auth0_globals import VERSIONS, WITHDRAWN, globals_named_in
+from freehold.domain.extensions.sandbox.auth0_globals import VERSIONS, globals_named_in
 from freehold.kernel import log
 from freehold.kernel.declare import Stored, TenantScope
 from freehold.kernel.errors import FreeholdError
@@ -48,14 +48,10 @@ AGAIN_MS = 300_000
 
 def packages_in(code: str) -> list[tuple[str, str]]:
     """The packages that a script needs: by `require('name@version')`, by `require('name')`, or as a global."""
-    found: dict[tuple[str, str], None] = {}
-    for name, version in required_versions(code):
-        for package in WITHDRAWN.get(name, [(name, version)]):
-            found[package] = None
+    found = dict.fromkeys(required_versions(code))
     for _, name in _REQUIRED.findall(code):
         if name.removeprefix("node:") not in _BUILT_IN and name not in {known for known, _ in found}:
-            for package in WITHDRAWN.get(name, [(name, VERSIONS.get(name, "latest"))]):
-                found[package] = None
+            found[name, VERSIONS.get(name, "latest")] = None
     for package in globals_named_in(code).packages:
         found[package] = None
     return list(found)

@@ -71,11 +71,6 @@ VERSIONS: Mapping[str, str] = {
 }
 """What `require('name')` gets; a package that is not named here is the newest."""
 
-WITHDRAWN: Mapping[str, list[tuple[str, str]]] = {
-    "@auth0/rule-utilities": [("jsonwebtoken", VERSIONS["jsonwebtoken"]), ("auth0", VERSIONS["auth0"])],
-}
-"""Packages that are in no registry any more, and what the worker's own ones of their names need."""
-
 _COMMENT_OR_TEXT = re.compile(
     r"""//[^\n]*|/\*.*?\*/|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`""", re.DOTALL
 )
