@@ -179,7 +179,7 @@ OPERATIONS = (
         name="hooks.secrets.update", audit="Update secrets of a hook",
     ),
     Operation(
-        method="DELETE", path=_SECRETS, scopes=("update:hooks",), handler=remove_secrets, status=204,
+        method="DELETE", path=_SECRETS, scopes=("delete:hooks",), handler=remove_secrets, status=204,
         name="hooks.secrets.delete", body=list[str], audit="Delete secrets of a hook",
     ),
 )  # fmt: skip

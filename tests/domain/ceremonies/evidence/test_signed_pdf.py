@@ -24,7 +24,8 @@ from tests.support.signers import DIGEST, FORGERIES, GRACE, Authority, Person, c
 NOW = datetime.now(UTC).replace(microsecond=0)
 AUTHORITY = Authority(NOW)
 CERTIFICATE = AUTHORITY.issue()
-LATER = NOW + timedelta(minutes=4)
+# The files are signed at the time of the run, which may come long after this module was read.
+LATER = NOW + timedelta(hours=1)
 
 
 async def verify(upload: bytes, **changes: Any) -> FormSignature:
@@ -55,7 +56,7 @@ async def test_the_executives_signature_counts() -> None:
     assert result.details["level"] == "B-B"
     assert result.details["request"] == DIGEST.hex()
     assert result.signed_at is not None
-    assert abs(result.signed_at - NOW) < timedelta(minutes=4)
+    assert abs(result.signed_at - NOW) < timedelta(hours=1)
 
 
 async def test_the_same_arguments_give_the_same_answer() -> None:
