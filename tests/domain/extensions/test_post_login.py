@@ -158,6 +158,22 @@ class TestActions:
         )
         assert verdict.multifactor == {"provider": "any", "allowRememberBrowser": False}
 
+    @pytest.mark.parametrize("call", ["challengeWith({ type: 'otp' })", "enrollWithAny([{ type: 'otp' }])"])
+    async def test_asking_for_any_factor_asks_for_a_second_one(self, extended: Extended, call: str) -> None:
+        await extended.action(f"exports.onExecutePostLogin = async (event, api) => {{ api.authentication.{call}; }}")
+
+        verdict = await run_post_login(extended.services, extended.tenant, extended.facts())
+
+        assert verdict.multifactor == {"provider": "any", "allowRememberBrowser": False}
+
+    @pytest.mark.parametrize("what", ["session", "refreshToken"])
+    async def test_what_is_revoked_does_not_go_on(self, extended: Extended, what: str) -> None:
+        await extended.action(f"exports.onExecutePostLogin = async (event, api) => {{ api.{what}.revoke('Stolen.'); }}")
+
+        verdict = await run_post_login(extended.services, extended.tenant, extended.facts())
+
+        assert verdict.denied == ("access_denied", "Stolen.")
+
     async def test_later_actions_see_what_earlier_ones_changed(self, extended: Extended) -> None:
         await extended.action(
             "exports.onExecutePostLogin = async (event, api) => { api.user.setAppMetadata('plan', 'paid'); }"

@@ -345,7 +345,11 @@ def _take_commands(commands: list[tuple[str, list[Any]]], verdict: Verdict, fact
         elif name == "authentication.recordMethod":
             verdict.recorded_methods.append(given[0])
         elif name.startswith("authentication."):
+            # Whichever factor it names, the user is asked for one of those there are: never for none.
             verdict.factors.append((name.partition(".")[2], given))
+            verdict.multifactor = verdict.multifactor or {"provider": "any", "allowRememberBrowser": False}
+        elif name in {"session.revoke", "refreshToken.revoke"}:
+            verdict.denied = ("access_denied", str((given or [""])[0] or "Access denied"))
         elif name.startswith("session."):
             verdict.session.append((name.partition(".")[2], given))
         elif name.startswith("refreshToken."):
