@@ -44,5 +44,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     """Open an empty page in a profile of its own: no cookies, nothing stored."""
     context = await browser.new_context(ignore_https_errors=True, locale="en-US")
     context.set_default_timeout(15_000)
+    # The application is nowhere: an error page in its place would come when it likes, and interrupt what is next.
+    await context.route("https://app.example.com/**", lambda route: route.fulfill(body="The application."))
     yield await context.new_page()
     await context.close()
