@@ -21,11 +21,14 @@ def app(server: LiveServer) -> Application:
 
 @pytest.fixture
 def always(app: Application) -> Iterator[None]:
-    for name in ("otp", "recovery-code"):
+    factors = ("otp", "recovery-code")
+    for name in factors:
         app.manage("PUT", f"/guardian/factors/{name}", {"enabled": True})
     app.manage("PUT", "/guardian/policies", ["all-applications"])
     yield
     app.manage("PUT", "/guardian/policies", [])
+    for name in factors:
+        app.manage("PUT", f"/guardian/factors/{name}", {"enabled": False})
 
 
 async def arriving(page: Page, app: Application) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """A real server in a process of its own, on a free port, and small helpers to talk to it.
 
-`server` is one installation for the whole session, on SQLite; tests that need a tenant of their own ask for `tenant`,
-which is reset before each test. `start_server` starts another with other options.
+`server` is one installation for the whole session, on SQLite; tests that want its tenant as new ask for `tenant`, which
+is reset before each test. `start_server` starts another with other options.
 """
 
+import asyncio
 import json
 import os
 import ssl
@@ -18,6 +19,9 @@ from typing import Any
 
 import httpx
 import pytest
+
+from freehold.cli.options import opened, settings_for
+from freehold.domain.tenants import lifecycle
 
 SOURCE = Path(__file__).parents[2] / "src"
 START_TIMEOUT_S = 60
@@ -79,6 +83,10 @@ class LiveServer:
         own = () if "--data" in arguments else ("--data", str(self.data))
         return run_freehold(*arguments, *own, check=check)
 
+    def reset(self) -> None:
+        """Put its tenant back to new, as `freehold tenants reset` does beside the running server."""
+        asyncio.run(_reset(self))
+
     def stop(self) -> None:
         """Ask the server to stop and wait for it."""
         self.process.terminate()
@@ -121,17 +129,48 @@ def start_server(data: Path, *arguments: str, env: dict[str, str] | None = None)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """One server for the session."""
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """One server for the session; tests ask for `server`."""
     with start_server(tmp_path_factory.mktemp("server") / "data") as live:
         yield live
 
 
+@pytest.fixture(scope="module")
+def server(shared_server: LiveServer) -> Iterator[LiveServer]:
+    """The session's server. A module that changes how its tenant signs people in has to put that back."""
+    before = _ways_in(shared_server)
+    yield shared_server
+    after = _ways_in(shared_server)
+    if after != before:
+        shared_server.reset()
+    assert after == before, "what this module leaves changes the sign-ins of the next one's tests"
+
+
+@pytest.fixture(scope="module")
+def _new_afterwards(server: LiveServer) -> Iterator[None]:
+    yield
+    server.reset()
+
+
 @pytest.fixture
-def tenant(server: LiveServer) -> LiveServer:
-    """The session's server with its tenant put back to new."""
-    server.freehold("tenants", "reset", str(server.facts["tenant"]), "--yes")
+def tenant(server: LiveServer, _new_afterwards: None) -> LiveServer:
+    """The session's server with its tenant put back to new, before the test and after its module."""
+    server.reset()
     return server
+
+
+def _ways_in(server: LiveServer) -> dict[str, Any]:
+    paths = ["tenants/settings", "guardian/factors", "guardian/policies", "rules", "hooks"]
+    paths += [f"actions/triggers/{trigger}/bindings" for trigger in ("post-login", "pre-user-registration")]
+    with server.management() as api:
+        found = {path: api.get(path).raise_for_status().json() for path in paths}
+    del found["tenants/settings"]["flags"]["enable_client_connections"]  # put off with every application
+    return found
+
+
+async def _reset(server: LiveServer) -> None:
+    async with opened(settings_for(server.data, None), upgrade=False) as installation:
+        await lifecycle.reset(installation.store, await installation.tenants.by_name(str(server.facts["tenant"])))
 
 
 def _wait_for(ready: Path, process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
