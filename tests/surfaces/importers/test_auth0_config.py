@@ -17,7 +17,7 @@ from freehold.domain.connections import CONNECTION_CLIENTS, CONNECTIONS
 from freehold.domain.keys.rotation import all_keys
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.kernel.declare import documents, relations
-from freehold.surfaces.importers.auth0_config import read_configuration
+from freehold.surfaces.importers.auth0_files import read_configuration
 from freehold.surfaces.importers.lines import BadFile
 from freehold.surfaces.importers.report import Report
 from tests.surfaces.importers.conftest import CALLBACK, Arriving
@@ -110,14 +110,14 @@ async def test_keywords_take_the_place_of_placeholders(arriving: Arriving, confi
 async def test_what_has_no_place_is_named(arriving: Arriving, config: Path) -> None:
     add(config, "clients/New.json", {"name": "New", "client_id": "e" * 32, "of_the_future": True})
     add(config, "clients/Bad.json", {"name": "Bad", "client_id": "f" * 32, "callbacks": "no list"})
-    add(config, "actions/greet/code.js", "exports.onExecutePostLogin = async () => {};")
+    add(config, "themes/theme.json", {})
     add(config, "grants/Lost.json", {"client_id": "Nobody", "audience": AUDIENCE, "scope": []})
 
     report = await arriving.arrive(config=config)
 
     assert details(report, "field_without_place") == ["clients.of_the_future"]
     assert [f["where"] for f in report.findings("resource_refused")] == ["clients/Bad.json", "grants/Lost.json"]
-    assert [f["where"] for f in report.findings("resource_unknown")] == ["actions"]
+    assert [f["where"] for f in report.findings("resource_unknown")] == ["themes"]
     assert await documents.find(arriving.store, arriving.tenant, CLIENTS, "e" * 32) is not None
     assert await documents.find(arriving.store, arriving.tenant, CLIENTS, "f" * 32) is None
 

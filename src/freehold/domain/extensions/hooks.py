@@ -5,6 +5,7 @@ only the hook's code sees, as `context.webtask.secrets`.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,6 +15,7 @@ from freehold.domain.connections.configuration import WRITE_ONLY_SECRETS
 from freehold.kernel import vault
 from freehold.kernel.crypto.ids import new_id, new_ulid
 from freehold.kernel.declare import (
+    Actor,
     Change,
     Child,
     Collection,
@@ -32,8 +34,9 @@ from freehold.kernel.declare import (
     documents,
 )
 from freehold.kernel.declare.call import Call
+from freehold.kernel.declare.documents import Record
 from freehold.kernel.declare.validation import InvalidBody
-from freehold.kernel.store import Reader, Store
+from freehold.kernel.store import Reader, Store, Transaction
 
 NOT_SHOWN = "_VALUE_NOT_SHOWN_"
 LONGEST_SCRIPT = 100_000
@@ -45,6 +48,7 @@ HookTrigger = Literal[
     "post-change-password",
     "send-phone-message",
 ]
+_TOO_MANY = f"Payload validation error: 'A hook has between 1 and {MOST_SECRETS} secrets'."
 _WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]|[0-9]+")
 
 
@@ -70,7 +74,12 @@ class HookSecret(Document):
 async def prepare(change: Change) -> None:
     """Names are kept in kebab case (recorded: `test-hook983` becomes `test-hook-983`)."""
     hook: Hook = change.document
-    hook.name = "-".join(word.lower() for word in _WORD.findall(hook.name))
+    hook.name = kebab(hook.name)
+
+
+def kebab(name: str) -> str:
+    """A name as it is kept."""
+    return "-".join(word.lower() for word in _WORD.findall(name))
 
 
 async def changed(change: Change) -> None:
@@ -101,18 +110,30 @@ async def set_secrets(call: Call) -> dict[str, Any]:
     hook_id = call.params["id"]
     await documents.get(call.tx, call.tenant, HOOKS, hook_id)
     given = await call.request.body_params()
-    present = await documents.select(call.tx, call.tenant, HOOK_SECRETS, parent=hook_id)
-    known = {record.document["name"]: record.id for record in present}
-    if not given or len(known.keys() | given.keys()) > MOST_SECRETS:
-        raise InvalidBody(f"Payload validation error: 'A hook has between 1 and {MOST_SECRETS} secrets'.")
+    if not given:
+        raise InvalidBody(_TOO_MANY)
+    await put_secrets(call.tx, call.tenant, hook_id, given, actor=call.actor)
+    return {}
+
+
+async def put_secrets(
+    tx: Transaction, tenant: TenantScope, hook_id: str, given: Mapping[str, Any], *, actor: Actor
+) -> None:
+    """Add names and replace values. Raises InvalidBody."""
+    known = {record.document["name"]: record.id for record in await secrets_below(tx, tenant, hook_id)}
+    if len(known.keys() | given.keys()) > MOST_SECRETS:
+        raise InvalidBody(_TOO_MANY)
     for name, value in given.items():
         if name in known:
-            await documents.update(call.tx, call.tenant, HOOK_SECRETS, known[name], {"value": value}, actor=call.actor)
+            await documents.update(tx, tenant, HOOK_SECRETS, known[name], {"value": value}, actor=actor)
         else:
-            await documents.create(
-                call.tx, call.tenant, HOOK_SECRETS, {"name": name, "value": value}, actor=call.actor, parent=hook_id,
-            )  # fmt: skip
-    return {}
+            body = {"name": name, "value": value}
+            await documents.create(tx, tenant, HOOK_SECRETS, body, actor=actor, parent=hook_id)
+
+
+async def secrets_below(reader: Reader, tenant: TenantScope, hook_id: str) -> list[Record]:
+    """The secrets of a hook, by name; their values are in the vault."""
+    return await documents.select(reader, tenant, HOOK_SECRETS, parent=hook_id)
 
 
 async def remove_secrets(call: Call) -> None:

@@ -29,7 +29,8 @@ from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import FreeholdError
 from freehold.kernel.store import Store, Transaction
 from freehold.kernel.store.bulk import open_bulk
-from freehold.surfaces.importers.auth0_config import Applying, Configuration, read_configuration
+from freehold.surfaces.importers.auth0_config import Applying
+from freehold.surfaces.importers.auth0_files import Configuration, read_configuration
 from freehold.surfaces.importers.auth0_secrets import load_factors, load_hashes
 from freehold.surfaces.importers.auth0_users import OWN, Row, Run, UserReader
 from freehold.surfaces.importers.report import Report
@@ -122,7 +123,7 @@ class Auth0Import:
 
     async def _configure(self, tx: Transaction) -> None:
         if self._configuration is not None:
-            await Applying(tx, self.tenant, self.report, self._configuration.root).everything(self._configuration)
+            await Applying(tx, self.tenant, self.report, self._configuration).everything()
         for kid, path in self.sources.signing_keys.items():
             if await documents.find(tx, self.tenant, SIGNING_KEYS, kid):
                 self.report.count("signing keys", "present")

@@ -1,17 +1,12 @@
-"""A configuration directory that Auth0's deploy CLI wrote: read in both its formats, and carried over.
+"""A configuration directory that Auth0's deploy CLI wrote is carried over.
 
 The files name clients and connections by name where the API has ids, hold masks where secrets were, and placeholders
-where the writer kept them. Whatever has no place here is in the report.
+where the writer kept them. Whatever has no place here is in the report. Custom code is `auth0_code`'s.
 """
 
-import json
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS, ROLES
 from freehold.domain.access.documents import ROLE_PERMISSIONS
@@ -24,130 +19,13 @@ from freehold.kernel.declare.compile import project
 from freehold.kernel.declare.documents import SINGLETON_ID, Record
 from freehold.kernel.errors import FreeholdError
 from freehold.kernel.store import Transaction
-from freehold.surfaces.importers.lines import BadFile
+from freehold.surfaces.importers.auth0_code import Code
+from freehold.surfaces.importers.auth0_files import Configuration
 from freehold.surfaces.importers.report import Report
 
-LARGEST_FILE = 32 * 1024 * 1024
-
-# The folders of the directory format and the keys of tenant.yaml, by the name used here.
-_FOLDERS = {
-    "clients": "clients",
-    "resource-servers": "resourceServers",
-    "database-connections": "databases",
-    "connections": "connections",
-    "grants": "clientGrants",
-    "roles": "roles",
-}
-_KNOWN = frozenset({"tenant", *_FOLDERS.values()})
-_PLACEHOLDER = re.compile(r"(##|@@)([A-Za-z0-9_]+)\1")
-_MASK = re.compile(r"\*{4,}|_VALUE_NOT_SHOWN_|\[REDACTED\]|(##|@@)[A-Za-z0-9_]+\1")
+# Encrypted values are those of a database's configuration, which only Auth0 can read.
+_MASK = re.compile(r"\*{4,}|_VALUE_NOT_SHOWN_|\[REDACTED\]|\d\.\d\$[0-9a-f$]{32,}|(##|@@)[A-Za-z0-9_]+\1")
 _MANAGEMENT_API = re.compile(r"https://[^/]+/api/v2/")
-
-
-@dataclass(slots=True)
-class Configuration:
-    """What a directory holds, by the names of tenant.yaml."""
-
-    root: Path
-    tenant: dict[str, Any] = field(default_factory=dict)
-    items: dict[str, list[tuple[str, dict[str, Any]]]] = field(default_factory=dict)
-    """Place and content of each object of a kind."""
-    unknown: dict[str, int] = field(default_factory=dict)
-    """Kinds that this release does not have, and how many objects of each."""
-
-
-def read_configuration(root: Path, keywords: Mapping[str, Any]) -> Configuration:
-    """Read a directory of either format, with keywords put in. Raises BadFile."""
-    if not root.is_dir():
-        raise BadFile(f"{root} is not a directory")
-    for name in ("tenant.yaml", "tenant.yml"):
-        if (root / name).is_file():
-            return _from_yaml(root, root / name, keywords)
-    return _from_folders(root, keywords)
-
-
-def _from_yaml(root: Path, path: Path, keywords: Mapping[str, Any]) -> Configuration:
-    try:
-        whole = yaml.safe_load(_text(path, keywords))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise BadFile(f"{path.name} line {mark.line + 1 if mark else '?'}: not YAML") from None
-    if not isinstance(whole, dict):
-        raise BadFile(f"{path.name}: not a mapping")
-    found = Configuration(root)
-    for key, value in whole.items():
-        if key == "tenant":
-            found.tenant = _object(value, f"{path.name} tenant")
-        elif key in _KNOWN:
-            listed = value if isinstance(value, list) else []
-            found.items[key] = [
-                (f"{path.name} {key}[{n}]", _object(item, f"{path.name} {key}[{n}]")) for n, item in enumerate(listed)
-            ]
-        elif value:
-            found.unknown[str(key)] = len(value) if isinstance(value, list) else 1
-    return found
-
-
-def _from_folders(root: Path, keywords: Mapping[str, Any]) -> Configuration:
-    found = Configuration(root)
-    for entry in sorted(root.iterdir()):
-        if entry.name == "tenant.json":
-            found.tenant = _object(_json(entry, keywords), entry.name)
-        elif entry.name in _FOLDERS:
-            kind = _FOLDERS[entry.name]
-            found.items[kind] = [
-                (str(path.relative_to(root)), _object(_json(path, keywords), path.name))
-                for path in _files(entry, nested=kind == "databases")
-            ]
-        elif entry.is_dir():
-            number = sum(1 for path in entry.rglob("*") if path.is_file())
-            if number:
-                found.unknown[entry.name] = number
-        elif entry.suffix == ".json":
-            found.unknown[entry.stem] = 1
-    return found
-
-
-def _files(folder: Path, *, nested: bool) -> Iterator[Path]:
-    yield from sorted(folder.glob("*/database.json" if nested else "*.json"))
-    if nested:
-        yield from sorted(folder.glob("*.json"))
-
-
-def _text(path: Path, keywords: Mapping[str, Any]) -> str:
-    if path.stat().st_size > LARGEST_FILE:
-        raise BadFile(f"{path.name}: larger than {LARGEST_FILE:,} bytes")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadFile(f"{path.name}: not UTF-8 at byte {error.start + 1}") from None
-
-    def put_in(match: re.Match[str]) -> str:
-        if match[2] not in keywords:
-            return match[0]
-        value = keywords[match[2]]
-        # `@@KEY@@` stands for a JSON value, `##KEY##` for text inside a string.
-        return json.dumps(value) if match[1] == "@@" else json.dumps(str(value))[1:-1]
-
-    return _PLACEHOLDER.sub(put_in, text.replace('"@@', "@@").replace('@@"', "@@") if keywords else text)
-
-
-def _json(path: Path, keywords: Mapping[str, Any]) -> Any:
-    try:
-        return json.loads(_text(path, keywords))
-    except json.JSONDecodeError as error:
-        raise BadFile(f"{path.name} line {error.lineno}: not JSON: {error.msg}") from None
-    except RecursionError:
-        raise BadFile(f"{path.name}: nested too deeply") from None
-
-
-def _object(value: Any, place: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise BadFile(f"{place}: an object is expected")
-    return value
-
-
-# --- carrying it over --------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -157,12 +35,13 @@ class Applying:
     tx: Transaction
     tenant: TenantScope
     report: Report
-    root: Path
+    configuration: Configuration
     client_ids: dict[str, str] = field(default_factory=dict)
     """By name, for what refers to clients by name."""
 
-    async def everything(self, configuration: Configuration) -> None:
-        """Settings, APIs, clients, connections, grants, roles: each after what it refers to."""
+    async def everything(self) -> None:
+        """Settings, APIs, clients, connections, grants, roles, code: each after what it refers to."""
+        configuration = self.configuration
         for kind, number in configuration.unknown.items():
             self.report.find("resource_unknown", kind, "", f"{number} not imported")
         if configuration.tenant:
@@ -180,6 +59,10 @@ class Applying:
             await self._one("client grants", place, item, self._grant)
         for place, item in configuration.items.get("roles", ()):
             await self._one("roles", place, item, self._role)
+        code = Code(self.tx, self.tenant, self.report, configuration)
+        for kind, name, work in code.kinds:
+            for place, item in await code.in_order(kind):
+                await self._one(name, place, item, work)
 
     async def _one(self, kind: str, place: str, item: dict[str, Any], work: Any) -> None:
         """One object, alone undone when it is refused."""
@@ -235,6 +118,8 @@ class Applying:
             given["enabled_clients"] = self._named_clients(place, given["enabled_clients"])
         self._scripts(place, given)
         found = await documents.select(self.tx, self.tenant, CONNECTIONS, name=str(given.get("name", "")))
+        if found:
+            _keep_secrets(given.get("options"), found[0].document.get("options") or {})
         id_ = given.pop("id", None)
         server = {"id": id_} if isinstance(id_, str) and re.fullmatch(r"con_[A-Za-z0-9]{16}", id_) else {}
         return (await self._put(place, CONNECTIONS, given, found, server))[0]
@@ -328,10 +213,9 @@ class Applying:
         for name, value in list(scripts.items()):
             if not (isinstance(value, str) and value.endswith(".js")):
                 continue
-            paths = [(folder / value).resolve() for folder in ((self.root / place).parent, self.root)]
-            inside = [path for path in paths if path.is_relative_to(self.root.resolve()) and path.is_file()]
-            if inside:
-                scripts[name] = _text(inside[0], {})
+            text = self.configuration.file_named(place, value)
+            if text is not None:
+                scripts[name] = text
             else:
                 del scripts[name]
                 detail = f"options.customScripts.{name}: its file is not in the directory"
@@ -344,10 +228,21 @@ class Applying:
             for name, value in item.items():
                 inner = f"{path}.{name}" if path else str(name)
                 if isinstance(value, str) and _MASK.fullmatch(value):
-                    self.report.find("masked_secret", place, str(item.get("name") or ""), inner)
+                    self.report.find("masked_secret", place, str(item.get("name") or item.get("key") or ""), inner)
                     continue
                 kept[name] = self._unmasked(place, value, inner)
             return kept
         if isinstance(item, list):
             return [self._unmasked(place, value, f"{path}[{n}]") for n, value in enumerate(item)]
         return item
+
+
+def _keep_secrets(options: Any, before: dict[str, Any]) -> None:
+    """Options are replaced as a whole: what the files mask stays as it is here."""
+    if not isinstance(options, dict):
+        return
+    if before.get("configuration"):
+        given = options.get("configuration")
+        options["configuration"] = {**before["configuration"], **(given if isinstance(given, dict) else {})}
+    if before.get("client_secret"):
+        options.setdefault("client_secret", before["client_secret"])
