@@ -59,7 +59,7 @@ function received(kind, number, content) {
 function arrived(stream, kind, content) {
   if (kind === OPENED) stream._opened(JSON.parse(content));
   else if (kind === DATA) stream._received(Buffer.from(content));
-  else if (kind === END) stream.push(null);
+  else if (kind === END) stream._endedByPeer();
   else if (kind === CREDIT) stream._credited(content.readUInt32BE(0));
   else if (kind === CLOSED) stream._closedByPeer(content.length ? JSON.parse(content) : null);
 }
@@ -74,6 +74,31 @@ function failure(answer, host, port) {
   error.port = port;
   if (code === 'ENOTFOUND') error.hostname = host;
   return error;
+}
+
+// Tell of the other side's end only to who has read what came before it and asks for more. Node tells while the last
+// of it is being read; its fetch asserts that this does not happen while it waits for the reader of its answer.
+function endWhenRead(stream) {
+  const { push, read } = stream;
+  let held = false;
+  const end = () => {
+    if (!held || stream.destroyed) return;
+    held = false;
+    Reflect.apply(push, stream, [null]);
+    Reflect.apply(read, stream, [0]);
+  };
+  stream.push = (chunk, encoding) => {
+    if (chunk !== null) return Reflect.apply(push, stream, [chunk, encoding]);
+    held = true;
+    if (stream.listenerCount('readable') > 0) stream.emit('readable');
+    else if (stream.readableLength === 0) end();
+    return false;
+  };
+  stream.read = (count) => {
+    const content = Reflect.apply(read, stream, [count]);
+    if (held && content === null && count !== 0 && stream.readableLength === 0) process.nextTick(end);
+    return content;
+  };
 }
 
 // What `net.Socket` is to a script.
@@ -92,6 +117,7 @@ class BrokeredSocket extends Duplex {
     this._waiting = null;
     this._timer = null;
     this._host = null;
+    endWhenRead(this);
   }
 
   connect(...given) {
@@ -193,9 +219,13 @@ class BrokeredSocket extends Duplex {
       error.code = 'ECONNRESET';
       error.syscall = 'read';
       this.destroy(error);
-    } else if (!this.readableEnded) {
-      this.push(null);
-    }
+    } else this._endedByPeer();
+  }
+
+  _endedByPeer() {
+    if (this.readableEnded) return;
+    this.push(null);
+    this.read(0);
   }
 
   _destroy(error, done) {
@@ -356,6 +386,7 @@ function install() {
       }
       const secure = tlsConnect(options, listener);
       options.socket.on('error', (error) => secure.destroy(error));
+      endWhenRead(secure);
       return secure;
     }
     return tlsConnect(options, listener);

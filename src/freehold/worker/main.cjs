@@ -184,7 +184,6 @@ process.on('unhandledRejection', (error) => stray(error));
 process.on('uncaughtException', (error) => stray(error));
 
 function stray(error) {
-  if (isOfFetch(error)) return;
   const call = current.getStore();
   if (call !== undefined && !call.over) finish(call, contexts.get(call.key), failed(contexts.get(call.key), error, 'script'));
 }
@@ -199,12 +198,5 @@ function warm() {
 }
 
 warm();
-// Node's fetch asserts things of its sockets that ours do not hold when an answer has ended; the answer is whole then.
-function isOfFetch(error) {
-  if (error === null || typeof error !== 'object' || error.code !== 'ERR_ASSERTION') return false;
-  const lines = String(error.stack).split('\n').filter((line) => /^\s+at /.test(line));
-  return lines.length > 0 && lines[0].includes('node:internal/deps/undici');
-}
-
 process.on('exit', (code) => exit(code));
 calls.send({ t: 'ready', node: process.versions.node });

@@ -38,6 +38,14 @@ async def web_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
             for _ in range(30):
                 writer.write(b"x" * 100_000)
                 await writer.drain()
+        elif b" /counted" in line:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 300001\r\nconnection: close\r\n\r\n" + b"x" * 300_001)
+        elif b" /until-the-end" in line:
+            writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * 300_001)
+        elif b" /cut-off" in line:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 300001\r\n\r\n" + b"x" * 100_000)
+            await writer.drain()
+            writer.transport.abort()
         else:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (len(line), line))
         await writer.drain()
@@ -74,6 +82,39 @@ async def test_a_large_answer_comes_whole(open_sandbox: OpenSandbox) -> None:
         body = "return (await (await fetch(given[0])).arrayBuffer()).byteLength;"
 
         assert (await run(sandbox, body, f"http://api.test:{port}/large")).value == 3_000_000
+
+
+async def test_an_answer_that_ends_while_its_reader_is_busy_comes_whole(
+    open_sandbox: OpenSandbox, tmp_path: Path
+) -> None:
+    """Node's own sockets tell fetch of the end too early here, which fetch takes for a mistake of its own."""
+    authority = LocalAuthority.load_or_create(tmp_path / "authority", SystemClock().now())
+    issued = authority.server_certificate(["api.test"], now=SystemClock().now())
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(issued.certificate_file, issued.key_file)
+    body = (
+        "require('tls').setDefaultCACertificates([given[1]]); let length = 0;"
+        "for await (const part of (await fetch(given[0])).body) {"
+        " length += part.length; await new Promise((then) => setTimeout(then, given[2])); } return length;"
+    )
+    async with web_server() as port, web_server(tls) as tls_port:
+        allowed = NetworkPolicy([f"api.test:{port}", f"api.test:{tls_port}"], resolver=resolve_here)
+        sandbox = await open_sandbox(network=allowed)
+        for server in (f"http://api.test:{port}", f"https://api.test:{tls_port}"):
+            for path in ("/counted", "/until-the-end"):
+                for wait_ms in (0, 20):
+                    given = [server + path, authority.certificate_file.read_text(), wait_ms]
+                    outcome = await run(sandbox, body, *given)
+
+                    assert (outcome.value, outcome.error) == (300_001, None), (server, path, wait_ms)
+
+
+async def test_an_answer_that_is_cut_off_fails_and_does_not_hang(open_sandbox: OpenSandbox) -> None:
+    async with web_server() as port:
+        sandbox = await open_sandbox(network=NetworkPolicy([f"api.test:{port}"], resolver=resolve_here))
+        body = "const answer = await fetch(given[0]); return answer.text().then(() => 'whole', (e) => e.message);"
+
+        assert (await run(sandbox, body, f"http://api.test:{port}/cut-off")).value == "terminated"
 
 
 async def test_a_redirect_to_a_closed_address_is_refused(open_sandbox: OpenSandbox) -> None:

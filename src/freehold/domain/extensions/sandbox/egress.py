@@ -296,9 +296,9 @@ class _Stream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._over:
-            self._peer_ended = True
+            self._peer_ended = exc is None
             self._flow()
-            if not self._kept or exc is not None:
+            if exc is not None:
                 self._finish(exc)
 
     def pause_writing(self) -> None:
