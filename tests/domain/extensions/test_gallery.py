@@ -60,7 +60,7 @@ CANNOT_RUN: dict[str, str] = {
 }
 
 # Packages that a rule names in a version that the registry of npm has no more.
-GONE = {"@onfido/api", "@incognia/api"}
+GONE = {"@onfido/api", "@incognia/api", "@auth0/rule-utilities"}
 # What a script would throw for something that the sandbox lacks, and not for what it was told by others.
 LACKING = re.compile(
     r"Cannot find module|is not available in the sandbox|is not defined|is not a function|is not a constructor"

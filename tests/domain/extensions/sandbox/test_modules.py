@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from freehold.domain.extensions.sandbox import ModulesNotInstalled, Sandbox, Script, required_versions
+from freehold.domain.extensions.sandbox import ModulesNotInstalled, Sandbox, Script, pool, required_versions, worker
 from freehold.domain.extensions.sandbox.auth0_globals import globals_named_in
 from freehold.domain.extensions.sandbox.modules import check_name, check_version
 from freehold.kernel.errors import BadRequest, NotFound
@@ -204,3 +204,19 @@ async def test_old_interfaces_of_packages_are_there(sandbox: Sandbox, registry: 
     outcome = await sandbox.call("acme", Script("p", "1", code, modules=installed.key), "run", [])
 
     assert (outcome.error, outcome.value) == (None, [True, "client", "[object process]"])
+
+
+async def test_a_process_that_is_slow_to_take_in_large_packages_is_waited_for(
+    sandbox: Sandbox, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine that takes longer than any call may need to begin; this one is quick, so it has less time."""
+    texts = {f"text{number}.json": '"' + "x" * (1 << 20) + '"' for number in range(24)}
+    add_package(registry, "large", "1.0.0", {"index.js": "module.exports = require('./text7.json').length;", **texts})
+    made = await sandbox.modules.install("acme", [("large", "1.0.0")])
+    for place in (pool, worker):
+        monkeypatch.setattr(place, "BEGIN_S", 0.002)
+    script = Script("s", "1", "exports.run = async () => require('large');", modules=made.key)
+
+    outcome = await sandbox.call("acme", script, "run", [])
+
+    assert (outcome.value, outcome.error) == (1 << 20, None)

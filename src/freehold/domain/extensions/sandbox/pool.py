@@ -305,7 +305,7 @@ class Pool:
 
     def _look(self, worker: Worker, now: float) -> None:
         unbegun = worker.unbegun
-        if unbegun is not None and now - unbegun.sent_at > 12 * BEGIN_S:
+        if unbegun is not None and now - unbegun.sent_at > max(10 * BEGIN_S, unbegun.begin_s) + 2 * BEGIN_S:
             # Something of an earlier call keeps it busy; another process may run this one.
             worker.kill()
         elif worker.idle and worker.tenant:

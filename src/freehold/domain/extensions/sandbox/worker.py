@@ -33,6 +33,8 @@ from freehold.kernel.errors import FreeholdError
 from freehold.kernel.log import get_logger
 
 BEGIN_S = 0.3
+# A process that has to take in packages first may be as slow as this, on a machine that has much else to do.
+SLOWEST_LOAD = 2 << 20
 MAX_ASKS = 200
 # Everything that is said in one call: output, questions, and the answer.
 MAX_TALK = 8 << 20
@@ -60,6 +62,7 @@ class Call:
     result: "asyncio.Future[Outcome]"
     deadline: float
     package: Package | None = None
+    begin_s: float = BEGIN_S
     began_at: float = 0.0
     sent_at: float = 0.0
     attempts: int = 0
@@ -164,6 +167,7 @@ class Worker:
         """Have the process run a call. Raises FrameTooLarge."""
         script = call.script
         call.attempts += 1
+        call.begin_s = BEGIN_S
         frame = encode(
             {
                 "t": "call", "id": call.id, "script": script.key, "fn": call.function,
@@ -172,10 +176,13 @@ class Worker:
             }
         )  # fmt: skip
         if script.key not in self._loaded:
+            # What has to be read and parsed before does not count against the call's time to begin.
+            call.begin_s = 10 * BEGIN_S
             if call.package is not None and call.package.key not in self._packages:
                 for part in call.package.parts():
                     self._line.send(encode(part))
                 self._packages.add(call.package.key)
+                call.begin_s += call.package.size / SLOWEST_LOAD
             self._line.send(
                 encode(
                     {
@@ -185,8 +192,8 @@ class Worker:
                 )
             )  # fmt: skip
             self._loaded.add(script.key)
-            # What has to be read and parsed before does not count against the call's time to begin.
-            frame = encode({**msgspec.json.decode(frame[4:]), "before": int((time.monotonic() + 10 * BEGIN_S) * 1000)})
+            before = int((time.monotonic() + call.begin_s) * 1000)
+            frame = encode({**msgspec.json.decode(frame[4:]), "before": before})
         if self.idle:
             self._cpu_before = None  # taken when somebody looks: it costs more than the call
             self._talk = 0
