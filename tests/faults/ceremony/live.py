@@ -65,10 +65,10 @@ class Person:
     last_step: int = 0
 
     def next_step(self) -> int:
-        return max(self.last_step + 1, int(time.time()) // 30 - 1)
+        return max(self.last_step + 1, int(time.time()) // 30)
 
     def code(self) -> str:
-        """A code that was not used yet; it may be the one shown before or after this one."""
+        """A code that was not used yet: the one that is shown now, or the next, which a slow machine may need."""
         while (step := self.next_step()) > int(time.time()) // 30 + 1:
             time.sleep(0.5)
         self.last_step = step
@@ -217,7 +217,6 @@ class Play(threading.Thread):
         self._requester = stage.requester.http(live)
         self._approver = stage.approver()
         self._approving = self._approver.http(live)
-        self._code = self._approver.code()
         self.start()
 
     def run(self) -> None:
@@ -248,7 +247,7 @@ class Play(threading.Thread):
         self._enter("authorize")
         ok(steps.authorize(http, one))
         self._enter("approve")
-        ok(steps.approve(approving, one, self._code))
+        ok(steps.approve(approving, one, self._approver.code()))
         self._enter("sign")
         ok(steps.sign(http, one, stage.signer))
         self._enter("build")

@@ -21,6 +21,7 @@ from freehold.kernel.store import (
     escape_like,
     open_store,
 )
+from freehold.kernel.store.scrub import scrub
 
 THINGS = Table(
     "things",
@@ -622,6 +623,19 @@ async def test_an_abandoned_scan_does_not_keep_the_snapshot_open(store: Store) -
 
     await store.run("delete from things where tenant_id = :t", t="acme")
     assert await ids(store) == []
+
+
+async def test_a_scan_that_somebody_still_holds_keeps_nothing_that_is_deleted_afterwards(store: Store) -> None:
+    """A download that broke off may leave its scan lying about; what is destroyed meanwhile has to be gone for good."""
+    async with store.transaction() as tx:
+        await tx.run_many(INSERT, [thing(f"{n:04d}") for n in range(50)])
+    async with store.snapshot() as snapshot:
+        held = snapshot.scan("select id from things", chunk_rows=10)
+        await anext(held)
+
+    await store.run("delete from things where tenant_id = :t", t="acme")
+    assert await scrub(store, THINGS)
+    assert held is not None
 
 
 # Cache epochs

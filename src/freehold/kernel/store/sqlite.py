@@ -489,6 +489,7 @@ class SqliteSnapshot:
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-snapshot")
+        self._scans: list[sqlite3.Cursor] = []
 
     async def open(self) -> None:
         """Fix the view."""
@@ -498,10 +499,16 @@ class SqliteSnapshot:
         await self._call(lambda: self._connection.execute("select 1 from sqlite_master").fetchall())
 
     async def close(self) -> None:
-        """Let go of the view."""
+        """Let go of the view, also where somebody still holds a scan that was not read to its end."""
         self._connection.interrupt()
-        await self._call(self._connection.close)
+        await self._call(self._close)
         self._thread.shutdown(wait=False)
+
+    def _close(self) -> None:
+        # SQLite keeps a closed connection, and with it the view and the log, until the last statement has ended.
+        for cursor in self._scans:
+            cursor.close()
+        self._connection.close()
 
     async def one(self, sql: str, /, **params: Any) -> Row | None:
         compiled = self._store.dialect.compile(sql)
@@ -515,6 +522,7 @@ class SqliteSnapshot:
     async def scan(self, sql: str, /, *, chunk_rows: int = 2000, **params: Any) -> AsyncIterator[list[Row]]:
         compiled = self._store.dialect.compile(sql)
         cursor = await self._call(lambda: self._connection.execute(compiled, params))
+        self._scans.append(cursor)
         while rows := await self._call(lambda: cursor.fetchmany(chunk_rows)):
             yield rows
 
