@@ -14,6 +14,7 @@ from freehold.domain.tenants import lifecycle
 from freehold.kernel.config import Settings, load_settings
 from freehold.kernel.http.server import Tls, bind, serve
 from freehold.kernel.log import configure
+from freehold.kernel.memory import keep_memory_private
 
 app = typer.Typer(add_completion=False, help="Start everything: the server, its database, its certificates.")
 
@@ -42,6 +43,7 @@ def up(
             "workers": workers,
         }
     )
+    keep_memory_private()
     configure(log_format=settings.log_format, level=settings.log_level)
     if ready_file:
         ready_file.unlink(missing_ok=True)

@@ -11,6 +11,8 @@ class FreeholdError(Exception):
 
     status = 500
     code = "server_error"
+    is_recorded = False
+    """Whether the tenant's audit log tells of it already."""
 
     def __init__(self, message: str = "", *, code: str | None = None) -> None:
         super().__init__(message)

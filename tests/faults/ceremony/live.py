@@ -1,6 +1,6 @@
 """Ceremonies on a real server that is killed: people who act over HTTP, and a judge who reads what is left.
 
-Who judges opens the data folder as the operator could, with the installation's own master key, and looks for$
+Who judges opens the data folder as the operator could, with the installation's own master key, and looks for
 every value of the vault in every file.
 """
 
@@ -41,7 +41,7 @@ T = TypeVar("T")
 REQUESTER = "ada@example.com"
 APPROVERS = 8
 CANARY = b"canary-that-no-file-may-hold"
-VALUES, VALUE_BYTES = 4000, 1200
+VALUES, VALUE_BYTES = 1500, 1200
 """So many that preparing and sending the file take a while."""
 RELAXED = {
     "FREEHOLD_CEREMONY_REQUESTER_MIN_AGE_H": "0",

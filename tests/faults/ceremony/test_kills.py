@@ -8,8 +8,7 @@ import os
 import random
 import signal
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -22,8 +21,8 @@ from tests.support.server import LiveServer
 
 AT_LEAST_S = 0.15
 """Phases that are shorter are killed up to this late, so that the moment of the answer is met as well."""
-FEW, MANY, SEEDS = 5, 25, 8
-"""So many kill points in each test; together more than 200."""
+SEEDS = 40
+"""Each kills a server in every other of the ten phases: 200 points, of each phase as many."""
 
 
 @pytest.fixture(scope="module")
@@ -53,22 +52,16 @@ def undisturbed(stage: Stage) -> dict[str, float]:
         return {name: after - at for name, at, after in zip(play.began, moments, moments[1:], strict=False)}
 
 
-def kill_often(stage: Stage, lasts: dict[str, float], seed: int, times: int) -> Counter[str]:
-    """Kill so many servers, each at a random moment of a random phase; in which states the ceremonies were left.
+def kill_often(stage: Stage, lasts: dict[str, float], phases: Sequence[str], seed: int) -> None:
+    """Kill a server in each of the phases, at a random moment.
 
     The server that shows what is left of one ceremony is the one that is killed in the next.
     """
     chance = random.Random(seed)
-    phases = [*lasts] * (times // len(lasts) + 1)
-    chance.shuffle(phases)
-    left: Counter[str] = Counter()
     play: Play | None = None
-    for phase in phases[:times]:
+    for phase in phases:
         with stage.serving() as live:
-            if play is None:
-                stage.end(live, stage.judge(live))
-            else:
-                left[settled(stage, live, play)] += 1
+            settle(stage, live, play)
             play = Play(stage, live)
             play.reached[phase].wait()
             time.sleep(chance.uniform(0, max(AT_LEAST_S, lasts[phase])))
@@ -77,36 +70,31 @@ def kill_often(stage: Stage, lasts: dict[str, float], seed: int, times: int) -> 
             assert play.error is None, (phase, play.error)
         stage.no_writer_left()
     with stage.serving() as live:
-        assert play is not None
-        left[settled(stage, live, play)] += 1
-    assert left.total() == times
-    return left
+        settle(stage, live, play)
+        stage.judge(live)
 
 
-def settled(stage: Stage, live: LiveServer, play: Play) -> str:
-    """Judge what is left, bring it to an end, and judge again; the state that the ceremony was in."""
+def settle(stage: Stage, live: LiveServer, play: Play | None) -> None:
+    """Judge what is left of a play, and bring it to an end, which is judged with the next."""
     found = stage.judge(live)
-    if play.received:
+    if play is not None and play.received:
         assert found is not None
         assert found["state"] in {*WITH_FILE, "destroyed"}
     stage.end(live, found)
-    stage.judge(live)
-    return str(found["state"]) if found else "nothing"
 
 
 def test_a_server_that_is_killed_leaves_a_ceremony_as_the_protocol_knows_it(
     stage: Stage, lasts: dict[str, float]
 ) -> None:
-    kill_often(stage, lasts, seed=1, times=FEW)
+    kill_often(stage, lasts, ("build", "download", "remove"), seed=0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2, 2 + SEEDS))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_server_that_is_killed_at_any_moment_leaves_a_legal_ceremony(
     stage: Stage, lasts: dict[str, float], seed: int
 ) -> None:
-    left = kill_often(stage, lasts, seed, MANY)
-    assert len(left) >= 4, left
+    kill_often(stage, lasts, [*lasts][seed % 2 :: 2], seed)
 
 
 # --- each state in which a ceremony rests -------------------------------------------------------------------------

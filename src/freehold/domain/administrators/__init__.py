@@ -12,6 +12,7 @@ from freehold.domain.administrators.access import (
     has_second_factor,
     lifetimes,
     require_admin,
+    session_of,
 )
 from freehold.domain.administrators.mail import TOPIC_FORGOTTEN, answer_forgotten
 from freehold.domain.administrators.passkeys import (
@@ -102,6 +103,7 @@ __all__ = [
     "require_admin",
     "role_of",
     "same_person",
+    "session_of",
     "sessions_of",
     "set_blocked",
     "verify_assertion",

@@ -105,6 +105,15 @@ async def current_session(request: Request) -> AdminSession | None:
     return await find_session(request.services.store, tenant, request.cookies.get(COOKIE), via="browser")
 
 
+async def session_of(request: Request) -> AdminSession | None:
+    """The session shown by cookie or token, or None; says nothing about what it may do."""
+    try:
+        session, _ = await _session(request, request.services.store, request.tenant)
+    except SignInNeeded:
+        return None
+    return session
+
+
 async def has_second_factor(store: Store, tenant: TenantScope, person: Administrator) -> bool:
     """Whether somebody has an authenticator or a passkey; a recovery code stands in for one and is none."""
     return person.totp_since_ms is not None or bool(await passkeys.passkeys_of(store, tenant, person.id))

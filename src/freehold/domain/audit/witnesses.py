@@ -20,6 +20,8 @@ from freehold.kernel.errors import Unavailable
 from freehold.kernel.outbound import Outbound, OutboundError
 
 TIMEOUT_S = 5.0
+AWAY_S = 30.0
+"""So long a place that did not answer in time is not asked again: whoever waits for it holds the database."""
 BACKLOG = 10_000
 """Lines kept for a place that does not answer; when there are more, the oldest are given up."""
 
@@ -117,6 +119,7 @@ class Witnesses:
 
     sinks: Sequence[Sink]
     _behind: dict[str, list[bytes]] = field(default_factory=dict)
+    _away_until: dict[str, float] = field(default_factory=dict)
 
     async def accept(self, lines: Sequence[bytes]) -> None:
         """Keep the lines in at least one place. Raises Unavailable."""
@@ -139,13 +142,19 @@ class Witnesses:
                 self._keep(sink, [line])
 
     async def _write(self, sink: Sink, lines: Sequence[bytes]) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now < self._away_until.get(sink.name, 0):
+            self._keep(sink, lines)
+            return False
         waiting = self._behind.pop(sink.name, [])
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await sink.write([*waiting, *lines])
         except (OSError, TimeoutError, OutboundError) as error:
             _log.error("audit_sink_failed", sink=sink.name, reason=type(error).__name__)
-            self._behind[sink.name] = waiting
+            if isinstance(error, TimeoutError):
+                self._away_until[sink.name] = asyncio.get_running_loop().time() + AWAY_S
+            self._behind[sink.name] = [*waiting, *self._behind.get(sink.name, ())]
             self._keep(sink, lines)
             return False
         return True

@@ -184,6 +184,7 @@ async def record_refusal(attempt: Attempt, name: str, ceremony_id: str, error: F
             )  # fmt: skip
     except Unavailable:
         return
+    error.is_recorded = True
 
 
 def _question(name: str, ceremony_id: str, asked: dict[str, Any] | None) -> str:

@@ -153,3 +153,4 @@ async def _record_refusal(
             )  # fmt: skip
     except Unavailable:
         return
+    error.is_recorded = True

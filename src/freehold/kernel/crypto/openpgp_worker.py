@@ -4,6 +4,7 @@ The file to work on is standard input, which may be a file or a pipe. What pyseq
 here, a word that callers and tests can compare. Plaintext never leaves a core dump.
 """
 
+import ctypes
 import json
 import os
 import resource
@@ -36,6 +37,9 @@ def main() -> None:
     with os.fdopen(int(sys.argv[1]), "rb") as pipe:
         request = json.load(pipe)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        pr_set_dumpable = 4
+        ctypes.CDLL(None).prctl(pr_set_dumpable, 0)
     operations = {"encrypt": _encrypt, "decrypt": _decrypt, "inspect": _inspect}
     try:
         answer = operations[request["operation"]](request)

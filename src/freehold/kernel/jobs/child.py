@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 
 from freehold.kernel.errors import FreeholdError
+from freehold.kernel.memory import keep_memory_private
 
 NICENESS = 10
 GRACE_S = 5.0
@@ -62,6 +63,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 def main(name: str, niceness: str, parent: str) -> None:
     """The child's side: the argument comes on standard input, the result goes to standard output."""
     _die_with(int(parent))
+    keep_memory_private()
     os.nice(int(niceness))
     module, _, function = name.partition(":")
     # The result has the pipe for itself; whatever else is printed goes to the operator.

@@ -24,6 +24,7 @@ from freehold.surfaces.ceremony.delivery.access import actor_of
 from freehold.surfaces.ceremony.delivery.artefacts import Gone, artefact_of
 from freehold.surfaces.ceremony.delivery.download import answer_download
 from freehold.surfaces.ceremony.delivery.tickets import issue_ticket
+from freehold.surfaces.ceremony.refusals import watched
 from freehold.surfaces.dashboard import JSON_FAMILY
 
 PREFIX = "/admin/api/ceremonies"
@@ -227,7 +228,7 @@ def add_routes(router: Router) -> None:
     for method, path, handler in ROUTES:
         name = f"ceremony.api.{path.strip('/').replace('/', '.') or 'all'}.{method.lower()}"
         limit = LARGEST_FORM if path.endswith("/signature") else LONGEST_BODY
-        router.add(method, f"{PREFIX}{path}", handler, name=name, family=JSON_FAMILY, max_body=limit)
+        router.add(method, f"{PREFIX}{path}", watched(handler), name=name, family=JSON_FAMILY, max_body=limit)
     router.add("GET", "/admin/api/ceremony-policy", show_policy, name="ceremony.api.policy", family=JSON_FAMILY)
     router.add(
         "GET", "/.well-known/freehold-audit-keys", show_audit_keys, name="ceremony.audit_keys", family=JSON_FAMILY

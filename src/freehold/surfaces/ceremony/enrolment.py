@@ -19,6 +19,7 @@ from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, empty, json
 from freehold.kernel.http.router import Router
 from freehold.surfaces.ceremony.delivery.access import actor_of
+from freehold.surfaces.ceremony.refusals import watched
 from freehold.surfaces.dashboard import JSON_FAMILY
 from freehold.surfaces.dashboard.visitors import fresh_s
 
@@ -161,7 +162,7 @@ def add_routes(router: Router) -> None:
     """The routes of this module."""
     for method, path, handler in ROUTES:
         name = f"ceremony.enrolment.{path.removeprefix('/admin/api/').replace('/', '.')}.{method.lower()}"
-        router.add(method, path, handler, name=name, family=JSON_FAMILY, max_body=LONGEST_BODY)
+        router.add(method, path, watched(handler), name=name, family=JSON_FAMILY, max_body=LONGEST_BODY)
 
 
 # --- shapes ------------------------------------------------------------------------------------------------------

@@ -8,14 +8,11 @@ The artefact's key is made here and leaves wrapped by the master key; while no r
 """
 
 import asyncio
-import ctypes
 import fcntl
 import gc
 import os
 import queue
-import resource
 import shutil
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +26,7 @@ from freehold.kernel.crypto.openpgp import OpenPGPError, encrypting_to_pipe
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.declare.registry import Registry
+from freehold.kernel.memory import keep_memory_private
 from freehold.kernel.store import Snapshot, Store, open_store
 from freehold.surfaces.ceremony.build.contents import Contents, Counts, estimate_bytes
 from freehold.surfaces.ceremony.build.sealing import BuildFailed, Sealed, sealing
@@ -117,14 +115,6 @@ def run(argument: bytes) -> bytes:
     except OpenPGPError as error:
         outcome = Outcome(reason=error.reason, message=error.message)
     return msgspec.json.encode(outcome)
-
-
-def keep_memory_private() -> None:
-    """No core dump, and no other process of this user may look inside."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        pr_set_dumpable = 4
-        ctypes.CDLL(None).prctl(pr_set_dumpable, 0)
 
 
 class _NoEvents:

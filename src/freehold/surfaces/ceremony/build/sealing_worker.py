@@ -9,7 +9,6 @@ import ctypes
 import fcntl
 import json
 import os
-import resource
 import signal
 import sys
 from base64 import b64decode
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from freehold.kernel.crypto.chunks import HEADER_BYTES, SEALED_CHUNK_BYTES, ChunkOpener, ChunkSealer
+from freehold.kernel.memory import keep_memory_private
 from freehold.surfaces.ceremony.build.packets import BadMessage, MessageReader, check_recipients
 
 READ_BYTES = 1 << 20
@@ -29,7 +29,7 @@ def main() -> None:
     """Seal standard input as the request on the named file descriptor says; print the answer."""
     with os.fdopen(int(sys.argv[1]), "rb") as pipe:
         request = json.load(pipe)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_memory_private()
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -252,6 +252,7 @@ async def _record_refusal(
     with suppress(Unavailable):  # nothing was released, so the refusal stands without its entry
         async with store.transaction() as tx:
             await record_access(tx, tenant, artefact, actor, "refused", reason=error.code)
+        error.is_recorded = True
 
 
 async def _nothing() -> AsyncIterator[bytes]:

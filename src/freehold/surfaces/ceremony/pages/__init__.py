@@ -7,6 +7,7 @@ from freehold.kernel.http.router import Router
 from freehold.surfaces.ceremony import api
 from freehold.surfaces.ceremony.pages import ceremony, deciding, guide, people, requests, signing
 from freehold.surfaces.ceremony.pages.frame import EXECUTIVES, EXPORTS, GUIDE, LARGEST_FORM
+from freehold.surfaces.ceremony.refusals import watched
 from freehold.surfaces.dashboard import FAMILY, JSON_FAMILY, Section, add_section
 
 ONE = f"{EXPORTS}/{{id}}"
@@ -44,15 +45,16 @@ def add_routes(router: Router) -> None:
         ("GET", f"{EXECUTIVE}/form", signing.download_form),
         ("GET", GUIDE, guide.show_pgp),
     ):
-        router.add(method, path, handler, name=_name(method, path), family=FAMILY)
+        told = watched(handler, leads_on=method == "GET" and handler is not api.download)
+        router.add(method, path, told, name=_name(method, path), family=FAMILY)
     path = f"{ONE}/signature"
-    router.add("POST", path, ceremony.upload, name=_name("POST", path), family=FAMILY, max_body=LARGEST_FORM)
+    router.add("POST", path, watched(ceremony.upload), name=_name("POST", path), family=FAMILY, max_body=LARGEST_FORM)
     for path, handler in (
         (f"{ONE}/challenge", ceremony.ask_passkey),
         (f"{EXECUTIVE}/passkey-options", signing.ask_for_passkey),
         (f"{EXECUTIVE}/sign-options", signing.ask_to_sign),
     ):
-        router.add("POST", path, handler, name=_name("POST", path), family=JSON_FAMILY)
+        router.add("POST", path, watched(handler), name=_name("POST", path), family=JSON_FAMILY)
 
 
 def _name(method: str, path: str) -> str:

@@ -33,6 +33,7 @@ from freehold.surfaces.ceremony.pages.frame import (
     uploaded,
     version_of,
 )
+from freehold.surfaces.ceremony.refusals import note_refused
 from freehold.surfaces.dashboard.visitors import go
 
 Status = Literal["done", "now", "later", "void"]
@@ -247,6 +248,7 @@ async def make_ticket(request: Request) -> Response:
         async with store.transaction() as tx:
             value, _ = await issue_ticket(tx, tenant, artefact.id, actor_of(acting, request.client_ip))
     except FreeholdError as error:
+        await note_refused(request, "make_ticket", error)
         return await page(request, acting, ceremony, problem=error)
     return go(f"{EXPORTS}/{ceremony.id}/file?ticket={value}")
 

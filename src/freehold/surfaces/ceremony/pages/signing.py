@@ -24,6 +24,7 @@ from freehold.kernel.http.response import json as json_answer
 from freehold.login import cookies
 from freehold.surfaces.ceremony.pages.ceremony import passkey_of
 from freehold.surfaces.ceremony.pages.frame import SCREENS
+from freehold.surfaces.ceremony.refusals import note_refused
 from freehold.surfaces.dashboard import visitors
 
 
@@ -127,6 +128,7 @@ async def _form_page(request: Request, value: str, *, problem: Any = None) -> Re
 
 
 async def _over(request: Request, over: ExecutiveLinkOver) -> Response:
+    await note_refused(request, "executive_link", over)
     return await SCREENS.render(request, None, "executive_over.html", state=over.state, status=410)
 
 
