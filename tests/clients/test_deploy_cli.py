@@ -16,10 +16,16 @@ from tests.support.server import LiveServer
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 
-KINDS = "rules", "rulesConfigs", "hooks", "actions", "triggers", "databases"
+KINDS = "rules", "rulesConfigs", "hooks", "actionModules", "actions", "triggers", "databases"
 SCRIPTS = "login", "get_user", "create", "verify", "change_password", "delete"
 RULE = "function (user, context, callback) { callback(null, user, context); }"
-SECRETS = "rule-secret-value", "hook-secret-value", "action-secret-value", "database-secret-value"
+SECRETS = (
+    "rule-secret-value",
+    "hook-secret-value",
+    "action-secret-value",
+    "database-secret-value",
+    "module-secret-value",
+)
 
 
 def a0deploy(tenant: LiveServer, *arguments: str) -> None:
@@ -62,10 +68,14 @@ def fill(tenant: LiveServer) -> None:
         hook = send("POST", "/hooks", {"name": "welcome", "triggerId": "post-user-registration", "script": script})
         send("PATCH", f"/hooks/{hook['id']}", {"enabled": True})
         send("POST", f"/hooks/{hook['id']}/secrets", {"HOOK_SECRET": SECRETS[1]})
+        module = send("POST", "/actions/modules", {
+            "name": "shared", "code": "exports.one = 1;", "publish": True,
+            "secrets": [{"name": "MODULE_SECRET", "value": SECRETS[4]}],
+        })  # fmt: skip
         action = send("POST", "/actions/actions", {
             "name": "Add claims", "supported_triggers": [{"id": "post-login", "version": "v3"}],
             "code": "exports.onExecutePostLogin = async (event, api) => {};",
-            "secrets": [{"name": "ACTION_SECRET", "value": SECRETS[2]}],
+            "secrets": [{"name": "ACTION_SECRET", "value": SECRETS[2]}], "modules": [{"module_id": module["id"]}],
         })  # fmt: skip
         send("POST", f"/actions/actions/{action['id']}/deploy")
         bound = {"ref": {"type": "action_name", "value": "Add claims"}, "display_name": "Shown as"}
@@ -80,7 +90,7 @@ def fill(tenant: LiveServer) -> None:
 def test_code_survives_the_way_through_the_deploy_cli(tenant: LiveServer, tmp_path: Path) -> None:
     fill(tenant)
     before = taken_out(tenant, tmp_path / "before")
-    assert len(files_of(tmp_path / "before")) == 4 + len(SCRIPTS)
+    assert len(files_of(tmp_path / "before")) == 5 + len(SCRIPTS)
     written = "".join(path.read_text() for path in (tmp_path / "before").rglob("*") if path.is_file())
     assert not [value for value in SECRETS if value in written]
 
@@ -90,6 +100,7 @@ def test_code_survives_the_way_through_the_deploy_cli(tenant: LiveServer, tmp_pa
     # Whoever deploys supplies the values; the CLI reads no keys of the rules' configuration, and writes them.
     changed["databases"] = before["databases"]
     changed["actions"][0]["secrets"][0]["value"] = SECRETS[2]
+    changed["actionModules"][0]["secrets"][0]["value"] = SECRETS[4]
     changed["rulesConfigs"] = [{"key": "API_KEY", "value": SECRETS[0]}]
     (tmp_path / "before" / "tenant.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
     a0deploy(tenant, "import", "-i", str(tmp_path / "before" / "tenant.yaml"))

@@ -26,11 +26,13 @@ from freehold.domain.connections import CONNECTIONS
 from freehold.domain.connections import keys as connection_keys
 from freehold.domain.events import EVENTS
 from freehold.domain.extensions import (
+    ACTION_MODULES,
     ACTIONS,
     HOOK_SECRETS,
     HOOKS,
     RULES,
     RULES_CONFIGS,
+    action_modules,
     bindings,
     executions,
     secrets,
@@ -262,10 +264,16 @@ async def _extensions(store: Store, tenant: TenantScope) -> None:
         )
         secret = {"name": "KEY", "value": f"{SEALED}-hook"}
         await documents.create(tx, tenant, HOOK_SECRETS, secret, parent=hook.id)
+        module = await documents.create(
+            tx, tenant, ACTION_MODULES,
+            {"name": "A module", "code": "", "secrets": [{"name": "KEY", "value": f"{SEALED}-module"}]},
+        )  # fmt: skip
+        await action_modules.publish(tx, tenant, module)
         given = {
             "name": "An action",
             "supported_triggers": [{"id": "post-login"}],
             "code": "exports.onExecutePostLogin = () => {}",
+            "modules": [{"module_name": "A module"}],
         }
         action = await documents.create(
             tx, tenant, ACTIONS, {**given, "secrets": [{"name": "KEY", "value": f"{SEALED}-action"}]}

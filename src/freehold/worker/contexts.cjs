@@ -86,9 +86,10 @@ const HELPERS = `(() => {
 const watchScript = new vm.Script(WATCH, { filename: 'freehold:watch' });
 const helperScript = new vm.Script(HELPERS, { filename: 'freehold:helpers' });
 
-// `log` takes (level, text) of the call that runs; `kind` says what shape the code has.
+// `log` takes (level, text) of the call that runs; `kind` says what shape the code has; `secrets` are those of the first
+// call, as text, for kinds whose code reads them while it is loaded.
 class ScriptContext {
-  constructor(script, kind, modules, log) {
+  constructor(script, kind, modules, log, secrets) {
     this.script = script;
     const context = vm.createContext(Object.create(null), {
       name: 'script', codeGeneration: { strings: true, wasm: true },
@@ -133,7 +134,7 @@ class ScriptContext {
     }
     this.watch = watchScript.runInContext(context);
     this.kind = kind;
-    this.run = kind.load(this, script);
+    this.run = kind.load(this, script, secrets);
     this.watch.begin();
   }
 

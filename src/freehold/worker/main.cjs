@@ -55,11 +55,11 @@ function kindOf(name) {
   return kinds.get(name);
 }
 
-function contextOf(key) {
+function contextOf(key, secrets) {
   let context = contexts.get(key);
   if (context === undefined) {
     const script = scripts.get(key);
-    context = new ScriptContext(script, kindOf(script.kind), script.modules ? moduleSets.get(script.modules) : null, log);
+    context = new ScriptContext(script, kindOf(script.kind), script.modules ? moduleSets.get(script.modules) : null, log, secrets);
     contexts.set(key, context);
   }
   return context;
@@ -86,7 +86,7 @@ function begin(frame) {
 async function run(call, frame) {
   let context;
   try {
-    context = contextOf(frame.script);
+    context = contextOf(frame.script, frame.secrets);
   } catch (error) {
     finish(call, context, failed(context, error, 'load'));
     return;

@@ -167,6 +167,8 @@ class Loader {
     this.process = processFacade;
     this.loaded = new Map();
     this.native = new Map();
+    // What a kind of scripts adds to what can be required: from name to a function that gives it.
+    this.added = new Map();
     this.esm = new Map();
     this.native.set('process', processFacade);
     this.native.set('fs', virtualFs.forSet(this.set));
@@ -184,7 +186,7 @@ class Loader {
 
   requireFrom(parent) {
     const load = (request) => this.require(String(request), parent);
-    load.resolve = (request) => (isBuiltin(request) ? request : `/${this.set.resolve(this.named(request), parent, CONDITIONS)}`);
+    load.resolve = (request) => (isBuiltin(request) || this.added.has(request) ? request : `/${this.set.resolve(this.named(request), parent, CONDITIONS)}`);
     load.cache = Object.create(null);
     load.main = undefined;
     load.extensions = Object.create(null);
@@ -203,6 +205,8 @@ class Loader {
   }
 
   require(request, parent) {
+    const added = this.added.get(request);
+    if (added !== undefined) return added();
     const native = builtin(request, this.native);
     const bare = request.startsWith('.') || request.startsWith('/');
     const installed = request === 'punycode' && this.set.folders.has('node_modules/punycode');

@@ -18,6 +18,7 @@ ACTION = "exports.onExecutePostLogin = async (event, api) => {};"
 MASKED = "_VALUE_NOT_SHOWN_"
 ENCRYPTED = "2.0$" + "0123456789abcdef" * 4 + "$" + "ab" * 32
 TRIGGERS = [{"id": "post-login", "version": "v3"}]
+KINDS = "rules", "hooks", "action modules", "actions", "connections"
 FILES: dict[str, Any] = {
     "rules/Enrich.json": {
         "name": "Enrich", "script": "./Enrich.js", "order": 2, "enabled": True, "stage": "login_success",
@@ -31,10 +32,17 @@ FILES: dict[str, Any] = {
         "dependencies": {}, "secrets": {"MAIL_KEY": MASKED},
     },
     "hooks/welcome.js": HOOK,
+    "action-modules/greeting.json": {
+        "name": "greeting", "code": "./action-modules/greeting/code.js", "dependencies": [],
+        "all_changes_published": True, "secrets": [{"name": "WORD"}], "actions_using_module_total": 1,
+        "latest_version_number": 3,
+    },
+    "action-modules/greeting/code.js": "exports.word = () => actions.secrets.WORD;",
     "actions/Greet.json": {
         "id": "0c7f3c5e-21a0-4a5c-8f3e-1a2b3c4d5e6f", "name": "Greet", "code": "./actions/Greet/code.js",
         "runtime": "node22", "status": "built", "dependencies": [], "secrets": [{"name": "TOKEN"}],
         "supported_triggers": TRIGGERS, "deployed": True,
+        "modules": [{"module_name": "greeting", "module_version_number": 3}],
     },
     "actions/Greet/code.js": ACTION,
     "actions/Draft.json": {
@@ -84,6 +92,8 @@ async def test_code_arrives_and_runs_where_it_ran(arriving: Arriving, config: Pa
     assert [binding.display_name for binding in bound] == ["Says hello"]
     ((name, version),) = await running.deployed_at(store, tenant, "post-login")
     assert (name, version.document["code"], version.parent) == ("Greet", ACTION, FILES["actions/Greet.json"]["id"])
+    (included,) = version.document["modules"]
+    assert (included["module_name"], included["module_version_number"]) == ("greeting", 3)
     draft = await documents.find_by(store, tenant, ACTIONS, name="Draft")
     assert draft is not None
     assert (draft.all_changes_deployed, [each.name for each in draft.dependencies]) == (False, ["lodash"])
@@ -99,6 +109,7 @@ async def test_the_report_names_every_secret_that_has_no_value(arriving: Arrivin
     assert found == {
         ("rules-configs/KEY.json", "KEY", "value"),
         ("hooks/welcome.json", "", "secrets.MAIL_KEY"),
+        ("action-modules/greeting.json", "WORD", "secrets"),
         ("actions/Greet.json", "TOKEN", "secrets"),
         ("actions/Draft.json", "OTHER", "secrets[0].value"),
         ("database-connections/legacy/database.json", "", "options.configuration.DB_URL"),
@@ -137,7 +148,7 @@ async def test_a_second_run_changes_what_changed_and_no_value(arriving: Arriving
     report = await arriving.arrive(config=config)
 
     assert "resource_refused" not in report.found()
-    assert [report.number(kind, "created") for kind in ("rules", "hooks", "actions", "connections")] == [0, 0, 0, 0]
+    assert [report.number(kind, "created") for kind in KINDS] == [0] * len(KINDS)
     assert {rule.name: rule.order for rule in await documents.find_all(store, tenant, RULES)} == {
         "Enrich": 1, "First": 2,
     }  # fmt: skip
@@ -151,6 +162,7 @@ async def test_a_second_run_changes_what_changed_and_no_value(arriving: Arriving
 async def test_the_yaml_format_says_the_same(arriving: Arriving, config: Path, tmp_path: Path) -> None:
     whole = {
         "rules": [{**FILES["rules/Enrich.json"], "script": "./rules/Enrich.js"}],
+        "actionModules": [FILES["action-modules/greeting.json"]],
         "actions": [FILES["actions/Greet.json"]],
         "triggers": FILES["triggers/triggers.json"],
     }

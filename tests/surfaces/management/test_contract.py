@@ -33,7 +33,6 @@ MISSING = {
     "newer views of what the ordinary ones answer": (r"/effective-(roles|permissions)",),
     "needs fetching documents from the internet": (r"^/clients/cimd/",),
     "needs risk assessment": (r"/risk-assessments/",),
-    "shared code of actions comes later": (r"^/actions/modules",),
 }  # fmt: skip
 OTHER_STATUS = {
     ("PATCH", "/clients/{}/credentials/{}"),

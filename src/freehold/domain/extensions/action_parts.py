@@ -43,7 +43,7 @@ class ActionSecret(OpenPart):
 class ModuleReference(Part):
     """A module of shared code that the action includes."""
 
-    module_id: str
+    module_id: str | UnsetType = UNSET
     module_name: str | UnsetType = UNSET
     module_version_id: str | UnsetType = UNSET
     module_version_number: int | UnsetType = UNSET

@@ -9,9 +9,9 @@ import asyncio
 import time
 from typing import Annotated, Any
 
-from msgspec import UNSET
+from msgspec import UNSET, to_builtins
 
-from freehold.domain.extensions import bindings, building, secrets, versions
+from freehold.domain.extensions import action_modules, bindings, building, secrets, versions
 from freehold.domain.extensions.action_parts import (
     DEFAULT_CODE,
     LONGEST_CODE,
@@ -23,7 +23,6 @@ from freehold.domain.extensions.action_parts import (
 )
 from freehold.domain.extensions.identifiers import new_uuid
 from freehold.domain.extensions.triggers import DEFAULT_RUNTIME, RUNTIMES, catalogue, current_version
-from freehold.kernel.clock import iso
 from freehold.kernel.declare import (
     Change,
     Collection,
@@ -48,7 +47,6 @@ from freehold.kernel.store import Reader, Transaction
 
 MOST_SECRETS, MOST_DEPENDENCIES = 100, 100
 BUILD_WAIT_S, BUILD_ASKED_S = 20.0, 0.1
-NOT_SHOWN = "_VALUE_NOT_SHOWN_"
 _BUILT_FROM = {"code", "dependencies", "runtime", "secrets", "modules", "supported_triggers"}
 _SHARED = ("code", "dependencies", "runtime", "secrets", "supported_triggers", "modules", "module_set")
 
@@ -102,12 +100,17 @@ async def prepare(change: Change) -> None:
         trigger.version = current_version(trigger.id) if trigger.version is UNSET else trigger.version
         trigger.status = trigger.runtimes = trigger.default_runtime = UNSET
         trigger.compatible_triggers = trigger.binding_policy = UNSET
-    await _keep_secrets(change, action)
+    before = change.previous.secrets if change.previous else []
+    action.secrets = await secrets.keep(change, owner(change.id), action.secrets, before)
+    if "modules" in change.given:
+        action.modules = await action_modules.resolve(change.tx, change.tenant, action.modules)
     if change.given.keys().isdisjoint(_BUILT_FROM):
         return
     action.all_changes_deployed = False
     action.errors, action.module_set = [], ""
-    action.status = "pending" if action.dependencies else "built"
+    content = {"dependencies": to_builtins(action.dependencies), "modules": to_builtins(action.modules)}
+    packages = await action_modules.packages_of(change.tx, change.tenant, content)
+    action.status = "pending" if packages else "built"
     # Auth0 builds after it has answered, and until then shows dependencies as they were given (recorded).
     change.answer["status"] = "pending"
     if change.given.get("dependencies"):
@@ -287,22 +290,6 @@ async def deploy_draft(tx: Transaction, tenant: TenantScope, action: Record) -> 
 def owner(action_id: str) -> str:
     """Whose a draft's secrets are, in the vault's words."""
     return f"actions/{action_id}"
-
-
-async def _keep_secrets(change: Change, action: Action) -> None:
-    before = {secret.name: secret for secret in change.previous.secrets} if change.previous else {}
-    kept: dict[str, ActionSecret] = {}
-    for secret in action.secrets:
-        if secret.value is not UNSET and not (secret.value == NOT_SHOWN and secret.name in before):
-            await secrets.put(change.tx, change.tenant, owner(change.id), {secret.name: secret.value})
-            kept[secret.name] = ActionSecret(name=secret.name, updated_at=iso(change.tenant.clock.now()))
-        elif secret.name in before:
-            kept[secret.name] = before[secret.name]
-        else:
-            raise InvalidBody("Payload validation error: 'Missing required property: value' on property secrets.")
-    for name in before.keys() - kept.keys():
-        await secrets.drop(change.tx, change.tenant, owner(change.id), name=name)
-    action.secrets = list(kept.values())
 
 
 async def _save(call: Call, action: Record, members: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from freehold.domain.extensions import npm
+from freehold.domain.extensions import action_modules, npm
 from freehold.domain.extensions.sandbox import SandboxUnavailable
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.declare.documents import Record
@@ -11,6 +11,7 @@ from freehold.kernel.jobs import Job
 from freehold.kernel.store import Store, Transaction
 
 TOPIC = "extensions.build"
+_NAMING_PACKAGES = ("dependencies", "modules")
 
 
 async def enqueue(tx: Transaction, tenant: TenantScope, action_id: str, *, deploy: bool = False) -> None:
@@ -31,7 +32,7 @@ async def build(job: Job) -> None:
     members = await _built(job, tenant, action)
     async with store.transaction() as tx:
         current = await documents.read(tx, tenant, actions.ACTIONS, action_id)
-        if current is None or current.document["dependencies"] != action.document["dependencies"]:
+        if current is None or any(current.document[name] != action.document[name] for name in _NAMING_PACKAGES):
             return
         await documents.update(tx, tenant, actions.ACTIONS, action_id, {}, server=members)
         if deploy and members["status"] == "built":
@@ -41,7 +42,7 @@ async def build(job: Job) -> None:
 
 
 async def _built(job: Job, tenant: TenantScope, action: Record) -> dict[str, object]:
-    packages = [(each["name"], each["version"]) for each in action.document["dependencies"]]
+    packages = await action_modules.packages_of(job.services.store, tenant, action.document)
     try:
         return {"status": "built", "errors": [], "module_set": await npm.installed(job.services, tenant, packages)}
     except SandboxUnavailable:

@@ -207,9 +207,10 @@ async def _run_actions(
     executions.append(execution)
     for name, version in bound:
         around = {"trigger": trigger, "methods": METHODS[trigger], "domain": tenant.domain}
+        script = await script_of(services.store, tenant, version)
         outcome = await run(
-            services, tenant, script_of(version), _HANDLERS[trigger], [event, around], name=name, execution=execution,
-            deadline=deadline, secret_values=await secrets_of(services.store, tenant, version.id),
+            services, tenant, script, _HANDLERS[trigger], [event, around], name=name, execution=execution,
+            deadline=deadline, secret_values=await secrets_of(services.store, tenant, version),
         )  # fmt: skip
         if outcome.error is not None:
             return commands, True

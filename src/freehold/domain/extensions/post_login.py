@@ -252,9 +252,10 @@ async def _run_actions(
             "trigger": TRIGGER, "methods": METHODS[TRIGGER], "can_redirect": facts.can_redirect,
             "rules": verdict.rules, "domain": tenant.domain, "state": facts.state,
         }  # fmt: skip
+        script = await script_of(services.store, tenant, version)
         outcome = await run(
-            services, tenant, script_of(version), handler, [_event(tenant, facts, verdict), around], name=name,
-            execution=execution, deadline=deadline, secret_values=await secrets_of(services.store, tenant, version.id),
+            services, tenant, script, handler, [_event(tenant, facts, verdict), around], name=name,
+            execution=execution, deadline=deadline, secret_values=await secrets_of(services.store, tenant, version),
             answers=ask,
         )  # fmt: skip
         if outcome.error is not None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from freehold.domain.extensions import bindings, npm, secrets, versions
+from freehold.domain.extensions import action_modules, bindings, npm, secrets, versions
 from freehold.domain.extensions.executions import Execution
 from freehold.domain.extensions.sandbox import Outcome, Sandbox, Script, ScriptError
 from freehold.domain.extensions.sandbox.auth0_globals import globals_named_in
@@ -15,6 +15,9 @@ from freehold.kernel.store import Store
 
 TRIGGER_S = 20.0
 """All actions of a trigger together (Auth0 docs, "Actions Limitations")."""
+
+
+_NOTHING = action_modules.Included()
 
 
 class Deadline:
@@ -83,17 +86,32 @@ async def deployed_at(store: Store, tenant: TenantScope, trigger: str) -> list[t
     return found
 
 
-async def secrets_of(store: Store, tenant: TenantScope, version_id: str) -> Mapping[str, str]:
-    """The secrets of a deployed version; kept with the tenant's cache, as its signing keys are."""
+async def secrets_of(store: Store, tenant: TenantScope, version: Record) -> Mapping[str, str]:
+    """The secrets of a deployed version and of its modules; kept with the tenant's cache, as its signing keys are."""
     entries = tenant.cached(store.cache_epoch(tenant.id))
-    key = ("secrets of version", version_id)
+    key = ("secrets of version", version.id)
     if key not in entries:
-        entries[key] = await secrets.values_of(store, tenant, versions.owner(version_id))
+        own = await secrets.values_of(store, tenant, versions.owner(version.id))
+        entries[key] = {**own, **(await _included(store, tenant, version)).secrets}
     found: Mapping[str, str] = entries[key]
     return found
 
 
-def script_of(version: Record) -> Script:
-    """A version of an action as the sandbox loads it."""
+async def script_of(store: Store, tenant: TenantScope, version: Record) -> Script:
+    """A version of an action as the sandbox loads it, with the modules that it includes."""
     body = version.document
-    return Script(version.id, str(body["number"]), body["code"], kind="action", modules=body["module_set"])
+    shared = (await _included(store, tenant, version)).code
+    return Script(
+        version.id, str(body["number"]), body["code"], kind="action", modules=body["module_set"], shared=shared
+    )
+
+
+async def _included(store: Store, tenant: TenantScope, version: Record) -> action_modules.Included:
+    if not version.document["modules"]:
+        return _NOTHING
+    entries = tenant.cached(store.cache_epoch(tenant.id))
+    key = ("modules of version", version.id)
+    if key not in entries:
+        entries[key] = await action_modules.included(store, tenant, version.document)
+    found: action_modules.Included = entries[key]
+    return found

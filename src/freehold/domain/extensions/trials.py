@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from freehold.domain.extensions import npm, secrets
+from freehold.domain.extensions import action_modules, npm, secrets
 from freehold.domain.extensions.actions import ACTIONS, owner, wait_until_built
 from freehold.domain.extensions.commands import METHODS
 from freehold.domain.extensions.executions import Mask
@@ -43,11 +43,13 @@ async def run_draft(call: Call) -> dict[str, Any]:
     trigger = draft["supported_triggers"][0]["id"]
     values = await secrets.values_of(call.store, call.tenant, owner(action.id))
     around = {"trigger": trigger, "methods": METHODS.get(trigger, ()), "domain": call.tenant.domain, "rules": []}
-    packages = [(each["name"], each["version"]) for each in draft["dependencies"]]
+    packages = await action_modules.packages_of(call.store, call.tenant, draft)
+    shared = await action_modules.included(call.store, call.tenant, draft)
+    values |= shared.secrets
     sandbox: Sandbox = call.services.sandbox
     try:
         modules = await npm.installed(call.services, call.tenant, packages)
-        script = Script(action.id, "draft", draft["code"], kind="action", modules=modules)
+        script = Script(action.id, "draft", draft["code"], kind="action", modules=modules, shared=shared.code)
         outcome = await sandbox.call(
             call.tenant.id, script, handler_of(trigger), [{"request": {}, **event}, around], secrets=values
         )

@@ -65,7 +65,9 @@ async def deploy(
 
 def shown(version: Record, action: dict[str, Any] | None = None) -> dict[str, Any]:
     """A version as the Management API shows it, with what it says of its action."""
-    body = {name: value for name, value in version.document.items() if name not in {"module_set", "modules"}}
+    body = {name: value for name, value in version.document.items() if name != "module_set"}
+    if not body["modules"]:
+        del body["modules"]
     if not body["built_at"]:
         del body["built_at"]
     if action is not None:

@@ -1,4 +1,4 @@
-"""Custom code in a directory of the deploy CLI: rules and their configuration, hooks, actions and their bindings.
+"""Custom code in a directory of the deploy CLI: rules, their configuration, hooks, modules, actions, bindings.
 
 The values of secrets are never in it. Their names are kept, and each one without a value is in the report.
 """
@@ -8,7 +8,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from freehold.domain.extensions import ACTIONS, HOOKS, RULES, RULES_CONFIGS, actions, bindings, building, hooks
+from freehold.domain.extensions import (
+    ACTION_MODULES,
+    ACTIONS,
+    HOOKS,
+    RULES,
+    RULES_CONFIGS,
+    action_modules,
+    actions,
+    bindings,
+    building,
+    hooks,
+)
 from freehold.kernel.declare import SYSTEM, Collection, TenantScope, documents
 from freehold.kernel.declare.compile import project
 from freehold.kernel.declare.documents import Record
@@ -21,6 +32,9 @@ Item = tuple[str, dict[str, Any]]
 Work = Callable[[str, dict[str, Any]], Awaitable[str]]
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What the deploy CLI writes of an action besides what makes it.
+_ABOUT_MODULES = (
+    "actions_using_module_total", "all_changes_published", "latest_version_number", "created_at", "updated_at",
+)  # fmt: skip
 _ABOUT_ACTIONS = ("status", "deployed", "all_changes_deployed", "installed_integration_id", "created_at", "updated_at")
 
 
@@ -40,6 +54,7 @@ class Code:
             ("rules", "rules", self._rule),
             ("rulesConfigs", "rules configuration", self._rules_config),
             ("hooks", "hooks", self._hook),
+            ("actionModules", "action modules", self._module),
             ("actions", "actions", self._action),
             ("triggers", "triggers", self._bindings),
         )
@@ -106,12 +121,43 @@ class Code:
         await hooks.put_secrets(self.tx, self.tenant, record.id, {**missing, **values}, actor=SYSTEM)
         return done
 
+    async def _module(self, place: str, given: dict[str, Any]) -> str:
+        body = self._with_code(place, given, "code")
+        for name in _ABOUT_MODULES:
+            body.pop(name, None)
+        id_ = body.pop("id", None)
+        found = await documents.select(self.tx, self.tenant, ACTION_MODULES, name=str(body.get("name", "")))
+        before = {secret["name"] for secret in found[0].document["secrets"]} if found else set()
+        body["secrets"] = self._secrets(place, body.get("secrets"), before)
+        if found:
+            body.pop("name")
+        server = {"id": id_} if isinstance(id_, str) and _UUID.fullmatch(id_) else {}
+        done, record = await self._put(place, ACTION_MODULES, body, found, server)
+        number = given.get("latest_version_number") or 0
+        if (given.get("all_changes_published") or number) and not record.document["all_changes_published"]:
+            await action_modules.publish(self.tx, self.tenant, record, at_least=int(number))
+        return done
+
+    async def _included(self, place: str, action: str, references: Any) -> list[dict[str, Any]]:
+        """The modules of an action: where the version that it had did not come along, the newest."""
+        kept = []
+        for reference in references or ():
+            name, number = str(reference.get("module_name", "")), reference.get("module_version_number")
+            found = await documents.select(self.tx, self.tenant, ACTION_MODULES, name=name)
+            versions = await action_modules.versions_of(self.tx, self.tenant, found[0].id) if found else []
+            if number in {version.document["version_number"] for version in versions}:
+                kept.append({"module_name": name, "module_version_number": number})
+            else:
+                kept.append({"module_name": name})
+                self.report.find("note", place, action, f"includes version {number} of {name}; now the newest one")
+        return kept
+
     async def _action(self, place: str, given: dict[str, Any]) -> str:
         body = self._with_code(place, given, "code")
         deployed = bool(given.get("deployed") or given.get("all_changes_deployed"))
         for name in _ABOUT_ACTIONS:
             body.pop(name, None)
-        body["modules"] = [dict(each) for each in body.get("modules") or ()]
+        body["modules"] = await self._included(place, str(body.get("name", "")), body.get("modules"))
         name, id_ = str(body.get("name", "")), body.pop("id", None)
         found = await documents.select(self.tx, self.tenant, ACTIONS, name=name)
         if len(found) > 1:

@@ -24,6 +24,7 @@ _FOLDERS = {
     "rules": "rules",
     "rules-configs": "rulesConfigs",
     "hooks": "hooks",
+    "action-modules": "actionModules",
     "actions": "actions",
     "triggers": "triggers",
 }

@@ -2,17 +2,64 @@
 // Actions: `exports.onExecute... = async (event, api)`. The methods of `api` note what the action wants; the answer is
 // the list of these commands, which the server checks and carries out, whatever they say. The secrets of a call are
 // `event.secrets`. What can be answered here (tokens of a redirect, the cache) is.
+//
+// Modules that actions share are required as `actions:NAME`; they see their own secrets as `actions.secrets`, and those
+// come with the action's, as `actions:NAME/KEY`.
 
 const { createHmac, timingSafeEqual } = require('node:crypto');
-const { load } = require('./module.cjs');
+const plain = require('./module.cjs');
 
 const CACHE = { entries: 20, key: 64, value: 4096, total: 8192, standard: 15 * 60 * 1000, longest: 24 * 60 * 60 * 1000 };
 const caches = new Map();
 const MOST_COMMANDS = 1000;
 
+function load(context, script, secrets) {
+  const shared = script.shared || {};
+  context.shared = new Map();
+  // The longest name first: one may begin like another.
+  for (const [name, code] of Object.entries(shared).sort(([one], [other]) => other.length - one.length)) {
+    const own = context.helpers.parse('{}');
+    context.shared.set(`actions:${name}/`, own);
+    let module;
+    context.loader.added.set(`actions:${name}`, () => {
+      if (module === undefined) {
+        module = { exports: context.loader.newObject(), id: `actions:${name}`, loaded: false };
+        const parameters = ['exports', 'require', 'module', '__filename', '__dirname', 'actions'];
+        const body = context.compile(code, parameters, `actions:${name}`);
+        const actions = context.loader.newObject();
+        actions.secrets = own;
+        try {
+          Reflect.apply(body, module.exports, [module.exports, context.require(), module, `/${name}.js`, '/', actions]);
+        } catch (error) {
+          module = undefined;
+          throw error;
+        }
+        module.loaded = true;
+      }
+      return module.exports;
+    });
+  }
+  if (context.shared.size) sortSecrets(context, context.helpers.parse(secrets || '{}'));
+  return plain.load(context, script);
+}
+
+// Gives each module its secrets; what is left are the action's own.
+function sortSecrets(context, secrets) {
+  for (const [prefix, own] of context.shared) {
+    for (const key of Object.keys(own)) delete own[key];
+    for (const key of Object.keys(secrets)) {
+      if (!key.startsWith(prefix)) continue;
+      own[key.slice(prefix.length)] = secrets[key];
+      delete secrets[key];
+    }
+  }
+  return secrets;
+}
+
 async function invoke(found, [event, around], tools) {
   const { parse, stringify } = tools.context.helpers;
-  Object.defineProperty(event, 'secrets', { value: parse(stringify(tools.secrets)), enumerable: true });
+  const secrets = sortSecrets(tools.context, parse(stringify(tools.secrets)));
+  Object.defineProperty(event, 'secrets', { value: secrets, enumerable: true });
   const commands = [];
   const note = (name) => (...given) => {
     if (commands.length === MOST_COMMANDS) throw new Error(`An action may call the methods of api ${MOST_COMMANDS} times`);

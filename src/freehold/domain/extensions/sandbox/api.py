@@ -33,7 +33,8 @@ class Script:
 
     `kind` names how it is loaded and called: `module` (CommonJS, promises), `callback` (Node's callbacks), or a file of
     `freehold/worker/kinds`. `modules` is the key of an installed set of npm modules. `globals` are names that are
-    required when the script uses them first.
+    required when the script uses them first. `shared` is code by name that an action requires as `actions:NAME`; its
+    secrets come with those of a call, as `actions:NAME/KEY`.
     """
 
     id: str
@@ -42,11 +43,13 @@ class Script:
     kind: str = "module"
     modules: str = ""
     globals: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:
         """What tells this version from every other; a script that was changed under its version is another one."""
-        content = msgspec.json.encode([self.code, self.kind, self.modules, sorted(self.globals.items())])
+        named = [sorted(self.globals.items()), sorted(self.shared.items())]
+        content = msgspec.json.encode([self.code, self.kind, self.modules, *named])
         return f"{self.id}@{self.version}#{hashlib.sha256(content).hexdigest()[:24]}"
 
 

@@ -187,7 +187,7 @@ class Worker:
                 encode(
                     {
                         "t": "load", "key": script.key, "id": script.id, "code": script.code, "kind": script.kind,
-                        "modules": script.modules, "globals": dict(script.globals),
+                        "modules": script.modules, "globals": dict(script.globals), "shared": dict(script.shared),
                     }
                 )
             )  # fmt: skip
