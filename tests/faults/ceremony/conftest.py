@@ -1,6 +1,7 @@
 """An installation in the test's own process, with administrators, an authority and an executive."""
 
 import contextlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from freehold.domain.ceremonies.states import ACTIVE_SQL
+from freehold.kernel.store import Row
 from tests.support import ceremony_by_http as steps
 from tests.support.administrators import Person, make_administrator
 from tests.support.ceremonies import RELAXED
@@ -23,6 +25,15 @@ from tests.support.signers import GRACE, Authority
 from tests.support.signers import Person as Signer
 
 REQUESTER = "ada@example.com"
+_GIVEN_OUT = (
+    "select id, state, version from ceremonies order by id",
+    "select id, state, downloads, sent_bytes from ceremony_artefacts order by id",
+    "select artefact_id from ceremony_artefact_keys order by artefact_id",
+    "select value_hash, opened_at_ms from download_tickets order by value_hash",
+    "select id, kind, digest from ceremony_evidence order by id",
+)
+_REFUSED = """select details, actor_kind, ip from audit_entries
+    where seq > :since and action like '%refused' order by seq"""
 
 
 def files_of(data: Path) -> bytes:
@@ -117,11 +128,31 @@ class Place:
         assert row is not None
         return int(row[0])
 
-    def refusals(self) -> list[dict[str, Any]]:
-        """What the audit log says of refused attempts, the newest first."""
-        with self.http() as http:
-            entries: list[dict[str, Any]] = ok(http.get("/admin/api/audit"))  # type: ignore[assignment]
-        return [entry for entry in entries if entry["action"].endswith("refused")]
+    def rows(self, sql: str, **params: Any) -> list[Row]:
+        return self.installation.run(self.installation.services.store.all(sql, **params))
+
+    def given_out(self) -> list[Any]:
+        """What there is of files, keys and tickets, what was sent, and how far each ceremony has come."""
+        found = [self.rows(query) for query in _GIVEN_OUT]
+        return [*found, sorted(path.name for path in (self.data / "exports").glob("*"))]
+
+    @contextlib.contextmanager
+    def refusing(self, by: str = "administrator") -> Iterator[list[str]]:
+        """Attempts that are all refused, with the codes that the test puts into the list, in their order.
+
+        Afterwards nothing has left, nothing has come nearer to leaving, and the audit log shows each of them, with who
+        it was and from where.
+        """
+        before, since = self.given_out(), self.count("audit_entries")
+        codes: list[str] = []
+        yield codes
+        told = [
+            (json.loads(details).get("code") or json.loads(details).get("reason"), kind, bool(ip))
+            for details, kind, ip in self.rows(_REFUSED, since=since)
+        ]
+        assert codes
+        assert told == [(code, by, True) for code in codes]
+        assert self.given_out() == before
 
 
 def make_place(running: Installation, data: Path) -> Place:

@@ -35,7 +35,7 @@ def test_a_server_leaves_no_core_dump(tmp_path: Path) -> None:
         parent = live.process.pid
         workers = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         assert len(workers) == 2
-        assert {largest_core(pid) for pid in (parent, *workers)} == {"0"}
+        assert {largest_core(pid) for pid in (str(parent), *workers)} == {"0"}
 
 
 @linux_only

@@ -10,7 +10,6 @@ from datetime import timedelta
 
 import pytest
 
-from freehold.domain import ceremonies
 from freehold.domain.administrators import people
 from tests.domain.ceremonies.evidence.test_recipient_key import REFUSED
 from tests.faults.ceremony.conftest import Place, files_of
@@ -38,16 +37,14 @@ KEYS = (
 def test_a_key_that_is_not_good_is_refused_and_not_kept(place: Place, name: str) -> None:
     code, shape = REFUSED[name]
     armored = openpgp_keys.write(shape())
-    before = place.count("ceremonies"), place.count("ceremony_evidence")
-    with place.http() as http:
+    with place.http() as http, place.refusing() as codes:
         answer = http.post(API, json=place.asked(recipients=[{"key": armored}]))
+        codes.append(code)
 
     assert (answer.status_code, refused(answer)[1]) == (400, code), answer.text
-    assert (place.count("ceremonies"), place.count("ceremony_evidence")) == before
     middle = armored.splitlines()[len(armored.splitlines()) // 2].encode()
     assert middle not in files_of(place.data)
     assert middle not in answer.content
-    assert place.refusals()[0]["details"] == {"step": "draft", "code": code}
 
 
 # --- the signed form ---------------------------------------------------------------------------------------------
@@ -81,8 +78,7 @@ def test_a_form_that_is_not_the_executives_is_refused(place: Place) -> None:
         of_another = sign_pdf(steps.form(http, earlier), place.signer)
         ok(http.post(f"{API}/{earlier}/cancel", json={}))
     one = place.to_be_signed()
-    before = place.shown(one)
-    with place.http() as http:
+    with place.http() as http, place.refusing() as codes:
         form = steps.form(http, one)
         found = {name: refused(steps.upload(http, one, bend(place, form)))[1] for name, (_, bend) in FORMS.items()}
         found["signed for another request"] = refused(steps.upload(http, one, of_another))[1]
@@ -90,7 +86,7 @@ def test_a_form_that_is_not_the_executives_is_refused(place: Place) -> None:
             steps.upload(http, one, sign_cms(of_another, place.signer), "cms")
         )[1]
         found["under another name"] = refused(steps.upload(http, one, sign_pdf(form, place.signer), "scan"))[1]
-    shown = [entry["details"]["code"] for entry in place.refusals()[: len(found)]]
+        codes.extend(found.values())
 
     expected = {name: code for name, (code, _) in FORMS.items()} | {
         "signed for another request": "not_the_issued_form",
@@ -98,9 +94,6 @@ def test_a_form_that_is_not_the_executives_is_refused(place: Place) -> None:
         "under another name": "scan_not_allowed",
     }
     assert found == expected
-    assert sorted(shown) == sorted(found.values())
-    assert place.shown(one) == before
-    assert place.count("ceremony_artefacts where state = 'ready'") == 0
 
 
 def test_the_same_form_counts_once(place: Place) -> None:
@@ -109,9 +102,10 @@ def test_the_same_form_counts_once(place: Place) -> None:
         form = steps.form(http, one)
         signed = sign_pdf(form, place.signer)
         ok(steps.upload(http, one, signed))
-        again = steps.upload(http, one, signed)
-    assert refused(again)[0] == 409
-    assert place.state(one) == "requirements_pending"
+        with place.refusing() as codes:
+            status, code = refused(steps.upload(http, one, signed))
+            codes.append(code)
+    assert status == 409
 
 
 # --- people --------------------------------------------------------------------------------------------------------
@@ -161,9 +155,11 @@ def test_a_requester_who_is_gone_midway_gets_nothing(place: Place, what: str) ->
         with place.http(place.bob) as other:
             ok(steps.approve(other, one, place.bob.code()))
         _change(place, eve, what)
-        answer = steps.upload(http, one, b"", "cms")
-        assert answer.status_code in {401, 403}, answer.text
-        assert http.post(f"{API}/{one}/tickets").status_code in {401, 403}
+        # Who is blocked or deleted has no session any more, by which the log could know them.
+        with place.refusing("administrator" if what == "demoted" else "anonymous") as codes:
+            for answer in (steps.upload(http, one, b"", "cms"), http.post(f"{API}/{one}/tickets")):
+                assert answer.status_code in {401, 403}, answer.text
+                codes.append(refused(answer)[1])
     with place.http(place.bob) as http:
         steps.sign(http, one, place.signer)
         place.installation.work()
@@ -171,7 +167,10 @@ def test_a_requester_who_is_gone_midway_gets_nothing(place: Place, what: str) ->
     assert place.count("ceremony_artefacts where state = 'ready'") == 0
 
 
-@pytest.mark.parametrize("what", ["demoted", "blocked"])
+GONE = ["demoted", pytest.param("blocked", marks=pytest.mark.slow), pytest.param("deleted", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("what", GONE)
 def test_a_requester_who_is_gone_when_it_is_ready_gets_nothing(place: Place, what: str) -> None:
     eve = make_administrator(place.installation, f"eve-later-{what}@example.com")
     with place.http(eve) as http:
@@ -185,71 +184,12 @@ def test_a_requester_who_is_gone_when_it_is_ready_gets_nothing(place: Place, wha
         place.work_until(one, "ready")
         ticket = ok(http.post(f"{API}/{one}/tickets"), 201)["ticket"]
         _change(place, eve, what)
-        assert http.get(f"{API}/{one}/file", params={"ticket": ticket}).status_code in {401, 403}
-        assert http.post(f"{API}/{one}/tickets").status_code in {401, 403}
-    with place.http(place.bob) as http:
-        assert http.get(f"{API}/{one}/file", params={"ticket": ticket}).status_code in {403, 404, 410}
-
-
-# --- time, room, places --------------------------------------------------------------------------------------------
-
-
-def test_a_clock_that_was_set_stops_everything_until_the_operator_has_looked(place: Place) -> None:
-    one = place.to_be_approved()
-    place.installation.work()
-    place.installation.clock.jump(seconds=7200)
-    with place.http() as ada, place.http(place.bob) as bob:
-        assert refused(steps.approve(bob, one, place.bob.code())) == (409, "clock_jumped")
-        assert refused(ada.post(API, json=place.asked())) == (409, "clock_jumped")
-        kinds = {piece["kind"] for piece in ok(ada.get(f"{API}/{one}"))["evidence"]}
-        assert kinds.isdisjoint({"approval", "signature"})
-        store, tenant = place.installation.services.store, place.installation.tenant
-        assert place.installation.run(ceremonies.confirm_clock(store, tenant))
-        ok(ada.post(API, json=place.asked()), 201)
-
-
-# --- links, browsers, guesses ---------------------------------------------------------------------------------------
-
-
-def test_ids_that_are_guessed_are_not_there(place: Place) -> None:
-    with place.http() as http:
-        for guess in ("cer_1", "../sessions", "cer_" + "0" * 22, "%00", "cer_1' or '1'='1"):
-            for method, rest in (
-                ("GET", ""), ("GET", "/form"), ("GET", "/receipt"), ("POST", "/submit"), ("POST", "/cancel"),
-                ("POST", "/tickets"), ("POST", "/signature"), ("POST", "/decision"),
+        with place.refusing("administrator" if what == "demoted" else "anonymous") as codes:
+            for answer in (
+                http.get(f"{API}/{one}/file", params={"ticket": ticket}), http.post(f"{API}/{one}/tickets")
             ):  # fmt: skip
-                answer = http.request(method, f"{API}/{guess.replace('/', '%2F')}{rest}", json={"decision": "reject"})
-                assert answer.status_code in {400, 404}, (guess, rest, answer.text)
-
-
-def test_a_browsers_cookie_alone_does_nothing(place: Place) -> None:
-    """A page elsewhere can make a browser send its cookie, and nothing else."""
-    one = place.draft()
-    browser, _ = place.ada.sign_in()
-    before = place.shown(one)
-    for method, path, body in (
-        ("POST", API, place.asked()), ("PUT", f"{API}/{one}", place.asked()), ("POST", f"{API}/{one}/submit", {}),
-        ("POST", f"{API}/{one}/cancel", {}), ("POST", f"{API}/{one}/tickets", {}),
-        ("POST", f"{API}/{one}/decision", {"decision": "reject"}),
-    ):  # fmt: skip
-        for headers in ({}, {"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
-            answer = browser.http.request(method, path, json=body, headers=headers)
-            assert answer.status_code in {401, 403}, (path, headers, answer.status_code)
-    assert place.shown(one) == before
-
-
-def test_no_answer_can_be_framed_or_kept(place: Place) -> None:
-    one = place.draft()
-    browser, _ = place.ada.sign_in()
-    with place.http() as http:
-        for client, path in (
-            (http, API), (http, f"{API}/{one}"), (http, f"{API}/{one}/receipt"), (browser.http, "/admin"),
-            (browser.http, "/admin/ceremonies"), (browser.http, f"/admin/ceremonies/{one}"),
-            (browser.http, "/admin/authenticate"),
-        ):  # fmt: skip
-            headers = client.get(path).headers
-            assert "no-store" in headers.get("cache-control", ""), path
-            assert headers["x-content-type-options"] == "nosniff", path
-            if headers.get("content-type", "").startswith("text/html"):
-                assert "frame-ancestors 'none'" in headers["content-security-policy"], path
-                assert headers["x-frame-options"] == "DENY", path
+                assert answer.status_code in {401, 403}, answer.text
+                codes.append(refused(answer)[1])
+    with place.http(place.bob) as http, place.refusing() as codes:
+        assert refused(http.get(f"{API}/{one}/file", params={"ticket": ticket})) == (403, "foreign_ticket")
+        codes.append("foreign_ticket")

@@ -6,7 +6,6 @@ a password and a second factor. Access tokens of the Management API open nothing
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from freehold.domain.administrators import passkeys
 from freehold.domain.administrators.people import Administrator, Role, find_administrator
@@ -20,6 +19,8 @@ from freehold.kernel.store import Store
 
 COOKIE = "__Host-freehold-admin"
 CSRF_FIELD, CSRF_HEADER = "csrf_token", "x-csrf-token"
+_SKEW_MS = 5_000
+"""So much may the clocks of two servers of one installation differ."""
 _READING = frozenset({"GET", "HEAD"})
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
@@ -154,12 +155,13 @@ async def _sent_token(request: Request) -> str | None:
 async def _check_fresh(
     store: Store, tenant: TenantScope, person: Administrator, session: AdminSession, fresh_s: int, *, enrolling: bool
 ) -> None:
-    since: Any = tenant.clock.now_ms() - fresh_s * 1000
+    now = tenant.clock.now_ms()
+    fresh = range(now - fresh_s * 1000, now + _SKEW_MS)  # a time to come is none: the clock was set back since
     has_factor = await has_second_factor(store, tenant, person)
     if not has_factor and not enrolling:
         raise SecondFactorNeeded
     weaker = enrolling and (not has_factor or "recovery" in session.amr)
-    if session.authenticated_at_ms < since:
+    if session.authenticated_at_ms not in fresh:
         raise FreshAuthenticationNeeded
-    if not weaker and (session.mfa_at_ms is None or session.mfa_at_ms < since):
+    if not weaker and (session.mfa_at_ms is None or session.mfa_at_ms not in fresh):
         raise FreshAuthenticationNeeded

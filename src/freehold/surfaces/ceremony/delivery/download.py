@@ -113,7 +113,7 @@ async def _check(
     if (ticket.administrator_id, ticket.session_id) != (actor.id, actor.session_id):
         raise Forbidden("This link belongs to another session.", code="foreign_ticket")
     artefact, _ = await released_to(store, tenant, ticket.artefact_id, actor.id, uptime=uptime)
-    if tenant.clock.now_ms() >= ticket.expires_at_ms:
+    if ticket.is_over(tenant.clock.now_ms()):
         raise Gone("The link was good for a minute, which is over. Ask for another.", code="ticket_expired")
     return artefact
 

@@ -17,6 +17,7 @@ from freehold.surfaces.ceremony.delivery.artefacts import Artefact, Gone, releas
 from freehold.surfaces.ceremony.delivery.deadlines import UptimeReader, read_uptime
 
 LIFETIME = timedelta(seconds=60)
+_LIFETIME_MS = int(LIFETIME.total_seconds() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class Ticket:
     session_id: str
     expires_at_ms: int
     opened_at_ms: int | None
+
+    def is_over(self, now_ms: int) -> bool:
+        """Whether its minute has passed, or is still to come because the clock was set back."""
+        return not 0 < self.expires_at_ms - now_ms <= _LIFETIME_MS
 
 
 async def issue_ticket(
@@ -47,7 +52,7 @@ async def issue_ticket(
         administrator_id=actor.id,
         session_id=actor.session_id,
         now_ms=now_ms,
-        expires_at_ms=now_ms + int(LIFETIME.total_seconds() * 1000),
+        expires_at_ms=now_ms + _LIFETIME_MS,
     )
     await record_access(tx, tenant, artefact, actor, "asked")
     return value, artefact
@@ -67,15 +72,15 @@ async def find_ticket(reader: Reader, tenant: TenantScope, value: str) -> Ticket
 async def open_ticket(tx: Transaction, tenant: TenantScope, ticket: Ticket, *, start: int) -> bool:
     """Use the ticket; true when this began the download, false when it continues it. Raises Gone."""
     now_ms = tenant.clock.now_ms()
-    if await tx.run(
+    if not ticket.is_over(now_ms) and await tx.run(
         """update download_tickets set opened_at_ms = :now_ms where tenant_id = :tenant_id
-        and value_hash = :value_hash and opened_at_ms is null and expires_at_ms > :now_ms""",
+        and value_hash = :value_hash and opened_at_ms is null""",
         tenant_id=tenant.id,
         value_hash=ticket.value_hash,
         now_ms=now_ms,
     ):
         return True
-    if now_ms >= ticket.expires_at_ms:
+    if ticket.is_over(now_ms):
         raise Gone("The link was good for a minute, which is over. Ask for another.", code="ticket_expired")
     if start == 0:
         raise Gone("The link has been used. Ask for another.", code="ticket_used")
