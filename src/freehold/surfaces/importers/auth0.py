@@ -5,7 +5,6 @@ written in batches, each whole; doing it again after a crash completes it.
 """
 
 import asyncio
-import gc
 import sqlite3
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from freehold.domain.users.arrivals import CONNECTION, EMAIL, ID, REALM, Arrival
 from freehold.domain.users.documents import DATABASE
 from freehold.domain.users.importing import BATCH_USERS, TABLES, Outcome, look_for_users, write_users
 from freehold.kernel.clock import iso
+from freehold.kernel.collector import without_collector
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import FreeholdError
 from freehold.kernel.store import Store, Transaction
@@ -100,7 +100,8 @@ class Auth0Import:
                 await self._configure(tx)
                 raise _UndoneError
         self.report.seconds["configuration checked"] = time.perf_counter() - started
-        await asyncio.to_thread(_without_collector, self._check_users, look)
+        with without_collector():
+            await asyncio.to_thread(self._check_users, look)
         return self.report
 
     async def write(self) -> Report:
@@ -116,7 +117,8 @@ class Auth0Import:
         async with self.store.transaction(limit_s=None) as tx:
             await self._configure(tx)
         report.seconds["configuration written"] = time.perf_counter() - started
-        await asyncio.to_thread(_without_collector, self._write_users)
+        with without_collector():
+            await asyncio.to_thread(self._write_users)
         return report
 
     # --- configuration -------------------------------------------------------------------------------------------
@@ -354,17 +356,6 @@ class Auth0Import:
             report.count("factors", "joined", scratch.execute(joined.format("factors")).fetchone()[0])
             for id_, place, name in _all(scratch, missing.format("factors", "t.name")):
                 report.find("factor_without_user", place, id_, name)
-
-
-def _without_collector(work: Callable[..., None], *arguments: Any) -> None:
-    """Do it without the collector of cycles: users make none, and it would look at each of them again and again."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        work(*arguments)
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _owner(user: User, identity: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import IO
 
 import msgspec
 
+from freehold.kernel.collector import without_collector
 from freehold.kernel.declare.registry import Registry
 from freehold.kernel.declare.scope import TenantScope
 from freehold.kernel.declare.shapes import Ephemeral
@@ -46,11 +47,12 @@ async def export_tenant(
     writer.add("README.txt", README)
     for path, content in schema_files(registry):
         writer.add(path, content)
-    async with store.snapshot() as snapshot:
-        for name in sorted(registry.by_name):
-            form = row_form(registry.by_name[name])
-            if form is not None:
-                await _write_rows(snapshot, tenant, form, writer, progress)
+    with without_collector():
+        async with store.snapshot() as snapshot:
+            for name in sorted(registry.by_name):
+                form = row_form(registry.by_name[name])
+                if form is not None:
+                    await _write_rows(snapshot, tenant, form, writer, progress)
     manifest = Manifest(
         format="freehold-tenant-archive",
         version=VERSION,

@@ -10,6 +10,7 @@ from typing import IO
 import msgspec
 
 from freehold.kernel import vault
+from freehold.kernel.collector import without_collector
 from freehold.kernel.declare.registry import Registry
 from freehold.kernel.declare.scope import TenantScope
 from freehold.kernel.store import Store
@@ -50,16 +51,17 @@ async def export_vault(store: Store, tenant: TenantScope, registry: Registry, fi
     """Write everything in the tenant's vault, unencrypted: the caller encrypts it on the way to its place."""
     writer = ArchiveWriter(file)
     writer.add("README.txt", README)
-    async with store.snapshot() as snapshot:
-        for kind in sorted(registry.vault_kinds, key=lambda kind: kind.name):
-            parts = PartWriter(writer, "vault", kind.name)
-            async for chunk in snapshot.scan(_SELECT, tenant_id=tenant.id, kind=kind.name):
-                lines = []
-                for owner, name, sealed in chunk:
-                    context = vault.context(tenant.id, kind.name, owner, name)
-                    lines.append(vault_line(owner, name, tenant.sealer.open(bytes(sealed), context=context)))
-                parts.add(b"".join(lines), len(lines))
-            parts.finish()
+    with without_collector():
+        async with store.snapshot() as snapshot:
+            for kind in sorted(registry.vault_kinds, key=lambda kind: kind.name):
+                parts = PartWriter(writer, "vault", kind.name)
+                async for chunk in snapshot.scan(_SELECT, tenant_id=tenant.id, kind=kind.name):
+                    lines = []
+                    for owner, name, sealed in chunk:
+                        context = vault.context(tenant.id, kind.name, owner, name)
+                        lines.append(vault_line(owner, name, tenant.sealer.open(bytes(sealed), context=context)))
+                    parts.add(b"".join(lines), len(lines))
+                parts.finish()
     manifest = Manifest(
         format="freehold-vault-archive",
         version=VERSION,
