@@ -13,8 +13,12 @@ from typing import Any
 
 import pytest
 
+from freehold.domain.administrators import find_by_email, set_blocked
 from freehold.domain.ceremonies.states import WITH_FILE
-from tests.faults.ceremony.live import REQUESTER, Play, Stage, set_up, wait_for
+from freehold.kernel.config import Settings
+from freehold.kernel.declare import TenantScope
+from freehold.kernel.store import Store
+from tests.faults.ceremony.live import REQUESTER, Person, Play, Stage, set_up, wait_for
 from tests.support import ceremony_by_http as steps
 from tests.support.ceremony_by_http import API, ok
 from tests.support.server import LiveServer
@@ -108,6 +112,7 @@ class Resting:
         self.env: dict[str, str] = {}
         self.before: dict[str, Any] = {}
         self.id = ""
+        self.approver: Person | None = None
 
     def serving(self) -> Any:
         return self.stage.serving(**self.env)
@@ -149,7 +154,7 @@ class Resting:
         return step
 
     def hand_in(self, live: LiveServer, http: Any) -> None:
-        approver = self.stage.approver()
+        self.approver = approver = self.stage.approver()
         ok(steps.possess(http, self.id, REQUESTER))
         ok(steps.authorize(http, self.id))
         with approver.http(live) as other:
@@ -158,6 +163,27 @@ class Resting:
 
     def fetch(self, live: LiveServer, http: Any) -> None:
         assert steps.download(http, self.id).status_code == 200
+
+    def let_it_lapse(self, live: LiveServer, http: Any) -> None:
+        """Its time passes, for which nobody can wait here."""
+
+        async def lapse(store: Store, tenant: TenantScope, settings: Settings) -> None:
+            await store.run("update ceremonies set deadline_ms = 1 where id = :id", id=self.id)
+
+        self.stage.looking(lapse)
+
+    def block_the_approver(self, live: LiveServer, http: Any) -> None:
+        self.stage.looking(lambda store, tenant, _: self._set_blocked(store, tenant, blocked=True))
+
+    def unblock_the_approver(self) -> None:
+        self.stage.looking(lambda store, tenant, _: self._set_blocked(store, tenant, blocked=False))
+
+    async def _set_blocked(self, store: Store, tenant: TenantScope, *, blocked: bool) -> None:
+        assert self.approver is not None
+        async with store.transaction() as tx:
+            person = await find_by_email(tx, tenant, self.approver.email)
+            assert person is not None
+            await set_blocked(tx, tenant, person.id, blocked=blocked)
 
 
 @pytest.fixture
@@ -188,3 +214,17 @@ def test_a_server_that_is_killed_in_a_rarer_state_comes_back_in_it(resting: Rest
     resting.act(resting.review("approve"), "requirements_pending")
     resting.act(resting.hand_in, "waiting")
     resting.act(resting.cancel, "cancelled")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_after_an_end_of_its_own_comes_back_with_it(resting: Resting) -> None:
+    resting.env = {"FREEHOLD_CEREMONY_WAITING_FOR": "always"}
+    resting.act(resting.draft, "draft")
+    resting.act(resting.let_it_lapse, "expired")
+    resting.act(resting.draft, "draft")
+    resting.act(resting.submit, "requirements_pending")
+    resting.act(resting.hand_in, "waiting")
+    try:
+        resting.act(resting.block_the_approver, "failed")
+    finally:
+        resting.unblock_the_approver()

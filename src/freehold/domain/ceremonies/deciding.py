@@ -5,11 +5,11 @@ from typing import Any
 
 from freehold.domain.administrators import get_administrator
 from freehold.domain.ceremonies.attempts import Acted, Attempt, perform, record_refusal
-from freehold.domain.ceremonies.completeness import check_executive, valid_approvers
+from freehold.domain.ceremonies.completeness import SOLE_SIGNATURES, check_executive, valid_approvers
 from freehold.domain.ceremonies.evidence.executives import anchors_of, check_settled, get_executive, list_anchors
 from freehold.domain.ceremonies.evidence.signatories import FormSignature, SignatureKind, SignaturePolicy
 from freehold.domain.ceremonies.evidence.signed_form import FormRefused, verify_signed_form
-from freehold.domain.ceremonies.people import NotYours, check_distinct, requester_of
+from freehold.domain.ceremonies.people import NotYours, check_distinct, is_sole, requester_of
 from freehold.domain.ceremonies.pieces import Piece, add_piece, of_kind, pieces_of, plain
 from freehold.domain.ceremonies.policy import Policy
 from freehold.domain.ceremonies.progress import settle
@@ -90,6 +90,7 @@ async def upload_form(
         if ceremony.digest != seen.digest:
             raise ChangedMeanwhile
         await check_executive(acted.tx, acted.tenant, ceremony, compared["executive"], acted.policy)
+        await _check_strength(acted, ceremony, kind)
         await add_piece(
             acted.tx, acted.tenant, ceremony, "signature", subject="form", content=upload,
             details={"kind": kind, "uploaded_by": acted.person.id, "signature": plain(signature), **compared},
@@ -146,6 +147,13 @@ def signature_policy(ceremony: Ceremony, policy: Policy) -> SignaturePolicy:
         rp_id=host,
         origins=(f"https://{domain}",),
     )
+
+
+async def _check_strength(acted: Acted, ceremony: Ceremony, kind: SignatureKind) -> None:
+    """Refuse at once what would not count in the end for a requester who is alone. Raises FormRefused."""
+    requester = await requester_of(acted.tx, acted.tenant, ceremony)
+    if kind not in SOLE_SIGNATURES and await is_sole(acted.tx, acted.tenant, requester):
+        raise FormRefused("weak_signature", "Here the form has to be signed with a certificate or a passkey.")
 
 
 async def _pieces(acted: Acted, ceremony: Ceremony) -> list[Piece]:
