@@ -23,6 +23,7 @@ COMMANDS = {
     "audit": "Read the audit log again: is it whole?",
     "doctor": "Try what this machine offers: how well custom code is contained.",
     "scripts": "Try the scripts of a custom database before they go live.",
+    "code": "Take custom code home as npm packages; list, show and replay what it did.",
     "ceremony": "Exports of secrets: request, confirm, sign, fetch, and verify.",
     "routes": "List every route of the server.",
     "config": "Explain the settings.",

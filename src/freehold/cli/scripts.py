@@ -53,7 +53,7 @@ _WITH_NEW = frozenset({Name.CHANGE_EMAIL, Name.CHANGE_USERNAME})
 
 
 @dataclass(frozen=True, slots=True)
-class _Services:
+class Services:
     """What running a script needs, without a server."""
 
     store: Store
@@ -97,7 +97,7 @@ def try_script(
             found = await _database(installation.store, scope, connection)
             sandbox = sandbox_of(settings)
             stack.push_async_callback(sandbox.close)
-            services = _Services(installation.store, sandbox)
+            services = Services(installation.store, sandbox)
             return await databases.try_script(services, scope, found, script.value, _known(given, scope), code=code)
 
     tried = asyncio.run(run())

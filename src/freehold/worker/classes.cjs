@@ -1,6 +1,6 @@
 'use strict';
 // The errors that rules, hooks and database scripts throw by name. They are made in the script's own context, so that
-// `instanceof Error` holds there, and defined as globals of it.
+// `instanceof Error` holds there, and defined as globals of it; outside of the sandbox there is one context.
 
 const vm = require('node:vm');
 
@@ -30,7 +30,7 @@ const CLASSES = `(() => {
 const script = new vm.Script(CLASSES, { filename: 'freehold:classes' });
 
 function define(context) {
-  for (const [name, value] of Object.entries(script.runInContext(context.context))) set(context, name, value);
+  for (const [name, value] of Object.entries(context.context ? script.runInContext(context.context) : script.runInThisContext())) set(context, name, value);
 }
 
 function set(context, name, value) {

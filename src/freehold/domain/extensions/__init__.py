@@ -1,6 +1,16 @@
 """Custom code that a tenant brings: rules, hooks and actions. It runs in `sandbox`, never in the server."""
 
-from freehold.domain.extensions import action_modules_api, actions, building, executions, hooks, points, rules, trials
+from freehold.domain.extensions import (
+    action_modules_api,
+    actions,
+    building,
+    executions,
+    hooks,
+    points,
+    recordings,
+    rules,
+    trials,
+)
 from freehold.domain.extensions.action_modules import ACTION_MODULE_VERSIONS, ACTION_MODULES
 from freehold.domain.extensions.actions import ACTIONS
 from freehold.domain.extensions.bindings import ACTION_BINDINGS
@@ -31,7 +41,8 @@ PACKAGE = Package(
     + action_modules_api.OPERATIONS
     + actions.OPERATIONS
     + trials.OPERATIONS
-    + executions.OPERATIONS,
+    + executions.OPERATIONS
+    + recordings.OPERATIONS,
     jobs={building.TOPIC: building.build, points.TOPIC_TELL: points.run_told},
 )
 

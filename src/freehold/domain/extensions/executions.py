@@ -4,6 +4,7 @@
 record goes after ten days, as at Auth0.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +12,12 @@ from uuid import uuid4
 
 import msgspec
 
-from freehold.domain.extensions.sandbox import Outcome
+from freehold.domain.extensions.sandbox import Outcome, Script
 from freehold.kernel.clock import iso
 from freehold.kernel.declare import Expiry, Operation, Stored, TenantScope
 from freehold.kernel.declare.call import Call
 from freehold.kernel.errors import NotFound
-from freehold.kernel.store import Writer
+from freehold.kernel.store import Reader, Row, Writer
 from freehold.kernel.store.schema import Column, Table
 
 KEPT_S = 10 * 24 * 3600
@@ -62,8 +63,9 @@ class Execution:
     results: list[dict[str, Any]] = field(default_factory=list)
 
     def add(
-        self, name: str, outcome: Outcome, *, given: Any, started_ms: int, ended_ms: int, secrets: Iterable[str] = ()
-    ) -> None:
+        self, name: str, outcome: Outcome, *, given: Any, started_ms: int, ended_ms: int, secrets: Iterable[str] = (),
+        script: Script | None = None, function: str = "",
+    ) -> None:  # fmt: skip
         """Note how one piece of code ran."""
         hide = Mask(secrets)
         result: dict[str, Any] = {
@@ -74,13 +76,23 @@ class Execution:
             "given": hide.in_json(given),
             "logs": [{"level": line.level, "text": hide.in_text(line.text)} for line in _kept(outcome)],
         }
+        if script is not None:
+            known = {"id": script.id, "version": script.version, "code": code_digest(script.code)}
+            result["script"] = {**known, "function": function}
         if outcome.error is None:
             result["answered"] = hide.in_json(outcome.value)
+            if result["answered"] is None and outcome.value is not None:
+                result["cut"] = True
         else:
             message = hide.in_text(f"{outcome.error.type}: {outcome.error.message}")
             result["error"] = {"id": outcome.error.kind, "msg": message, "url": ""}
             self.status = "partial"
         self.results.append(result)
+
+
+def code_digest(code: str) -> str:
+    """Tells the code that ran from what it was before and became."""
+    return hashlib.sha256(code.encode()).hexdigest()[:24]
 
 
 class Mask:
@@ -121,22 +133,66 @@ async def keep(tx: Writer, tenant: TenantScope, execution: Execution) -> None:
     )  # fmt: skip
 
 
-async def get_execution(call: Call) -> dict[str, Any]:
-    """GET actions/executions/{id}: Auth0's part of a record."""
-    row = await call.store.one(
-        """select trigger_id, status, results, created_at_ms, updated_at_ms from executions
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An execution as it was kept."""
+
+    id: str
+    trigger_id: str
+    status: str
+    results: list[dict[str, Any]]
+    created_at_ms: int
+    updated_at_ms: int
+
+
+async def records_of(
+    reader: Reader, tenant: TenantScope, *, trigger: str = "", skip: int = 0, most: int = -1
+) -> list[Record]:
+    """What was recorded, the latest first."""
+    rows = await reader.all(
+        """select id, trigger_id, status, results, created_at_ms, updated_at_ms from executions
+        where tenant_id = :tenant_id and (:trigger = '' or trigger_id = :trigger)
+        order by created_at_ms desc, id limit :most offset :skip""",
+        tenant_id=tenant.id, trigger=trigger, most=most if most >= 0 else 1_000_000, skip=skip,
+    )  # fmt: skip
+    return [_record(row) for row in rows]
+
+
+async def get_record(reader: Reader, tenant: TenantScope, id_: str) -> Record:
+    """One record. Raises NotFound."""
+    row = await reader.one(
+        """select id, trigger_id, status, results, created_at_ms, updated_at_ms from executions
         where tenant_id = :tenant_id and id = :id""",
-        tenant_id=call.tenant.id, id=call.params["id"],
+        tenant_id=tenant.id, id=id_,
     )  # fmt: skip
     if row is None:
         raise NotFound("That execution does not exist.", code="")
-    trigger_id, status, results, created_at_ms, updated_at_ms = row
-    shown = ("action_name", "error", "started_at", "ended_at")
+    return _record(row)
+
+
+def shown(record: Record) -> dict[str, Any]:
+    """Auth0's part of a record."""
+    members = ("action_name", "error", "started_at", "ended_at")
     return {
-        "id": call.params["id"], "trigger_id": trigger_id, "status": status,
-        "results": [{name: each[name] for name in shown if name in each} for each in msgspec.json.decode(results)],
-        "created_at": iso(created_at_ms), "updated_at": iso(updated_at_ms),
+        "id": record.id, "trigger_id": record.trigger_id, "status": record.status,
+        "results": [{name: each[name] for name in members if name in each} for each in record.results],
+        "created_at": iso(record.created_at_ms), "updated_at": iso(record.updated_at_ms),
     }  # fmt: skip
+
+
+def whole(record: Record) -> dict[str, Any]:
+    """A record with what went in, came out and was printed."""
+    return {**shown(record), "results": record.results}
+
+
+def _record(row: Row) -> Record:
+    id_, trigger_id, status, results, created_at_ms, updated_at_ms = row
+    return Record(id_, trigger_id, status, msgspec.json.decode(results), created_at_ms, updated_at_ms)
+
+
+async def get_execution(call: Call) -> dict[str, Any]:
+    """GET actions/executions/{id}: Auth0's part of a record."""
+    return shown(await get_record(call.store, call.tenant, call.params["id"]))
 
 
 async def keep_all(tx: Writer, tenant: TenantScope, executions: Iterable[Execution]) -> None:

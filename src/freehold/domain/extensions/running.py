@@ -58,7 +58,10 @@ async def run(
     except FreeholdError as error:
         outcome = Outcome(error=ScriptError("load", type(error).__name__, error.message))
     hide = [*(secret_values or {}).values(), *hidden]
-    execution.add(name, outcome, given=given, started_ms=started_ms, ended_ms=tenant.clock.now_ms(), secrets=hide)
+    execution.add(
+        name, outcome, given=given, started_ms=started_ms, ended_ms=tenant.clock.now_ms(), secrets=hide,
+        script=script, function=function,
+    )  # fmt: skip
     return outcome
 
 

@@ -135,7 +135,7 @@ class ModuleStore:
         if len(dependencies) > MAX_PACKAGES:
             raise BadRequest(f"A script may name {MAX_PACKAGES} packages")
         wanted = [(check_name(name), check_version(version)) for name, version in dependencies]
-        manifest = _manifest(wanted)
+        manifest = manifest_of(wanted)
         known = self._request(tenant, manifest, lock)
         with contextlib.suppress(OSError, NotFound):
             return self.find(tenant, known.read_text("ascii"))
@@ -263,7 +263,7 @@ class ModuleStore:
             raise ModulesNotInstalled(" ".join(lines)[:500].replace(str(folder), "") or "npm failed")
 
 
-def _manifest(wanted: Sequence[tuple[str, str]]) -> str:
+def manifest_of(wanted: Sequence[tuple[str, str]]) -> str:
     """The package.json of a set. A name in two versions gets aliases; native packages get their substitute."""
     dependencies: dict[str, str] = {}
     specs: dict[str, str] = {}
