@@ -1,6 +1,7 @@
 """A private MariaDB server for tests of custom code, on a port of this machine, gone with the session.
 
-The database `test` belongs to the user `legacy` with the password `pass`.
+The database `test` belongs to the user `legacy` with the password `pass`; `mydb` is what the published template of
+scripts expects, with a user of its own.
 """
 
 import os
@@ -21,6 +22,11 @@ _SETUP = """
 create database if not exists test;
 create user 'legacy'@'%' identified by 'pass';
 grant all on test.* to 'legacy'@'%';
+create database mydb;
+create table mydb.users (id int auto_increment primary key, nickname text, email varchar(200) unique, password text,
+    email_verified boolean default false);
+create user 'me'@'%' identified by 'secret';
+grant all on mydb.* to 'me'@'%';
 flush privileges;
 """
 

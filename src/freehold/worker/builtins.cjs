@@ -56,6 +56,21 @@ function copyOf(name) {
   return real;
 }
 
+// Node.js had it until its version 24, and drivers of SQL Server from before speak TLS by it: one side takes and gives
+// what is encrypted, the other what is not.
+function createSecurePair(secureContext, isServer = false, requestCert = !isServer, rejectUnauthorized = false) {
+  const { TLSSocket, createSecureContext } = require('node:tls');
+  const { EventEmitter } = require('node:events');
+  const [encrypted, inner] = require('node:stream').duplexPair();
+  const cleartext = new TLSSocket(inner, {
+    secureContext: secureContext || createSecureContext(), isServer, requestCert, rejectUnauthorized,
+  });
+  const pair = Object.assign(new EventEmitter(), { encrypted, cleartext });
+  cleartext.once('secure', () => pair.emit('secure'));
+  pair.destroy = () => [cleartext, encrypted].forEach((side) => side.destroy());
+  return pair;
+}
+
 // The module, or undefined when Node has no such module, or the sandbox does not offer it.
 function builtin(name, own) {
   const short = name.startsWith('node:') ? name.slice(5) : name;
@@ -67,7 +82,10 @@ function builtin(name, own) {
     egress.install();
     found = copyOf(short);
     if (short !== 'tls') found.createServer = found.Server = refuse(`${short}.createServer`);
-    if (short === 'tls') found.createServer = refuse('tls.createServer');
+    if (short === 'tls') {
+      found.createServer = refuse('tls.createServer');
+      found.createSecurePair ||= createSecurePair;
+    }
   }
   if (found !== undefined) own.set(short, found);
   return found;

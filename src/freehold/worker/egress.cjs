@@ -48,12 +48,21 @@ function received(kind, number, content) {
   if (kind === RESOLVED) {
     const answer = questions.get(number);
     questions.delete(number);
-    if (answer) answer(JSON.parse(content));
+    if (answer) answer(() => JSON.parse(content));
     return;
   }
   const stream = streams.get(number);
   // Within the call that opened it: what a script throws or logs on an answer is that call's.
-  if (stream) stream._within(() => arrived(stream, kind, content));
+  if (stream) stream._within(() => alone(() => arrived(stream, kind, content)));
+}
+
+// What a script throws here is thrown again in a turn of its own: that knows the call, and our reading goes on.
+function alone(run) {
+  try {
+    run();
+  } catch (error) {
+    process.nextTick(() => { throw error; });
+  }
 }
 
 function arrived(stream, kind, content) {
@@ -305,7 +314,7 @@ function refuse(what) {
 
 function resolve(host, then) {
   const number = nextStream++;
-  questions.set(number, AsyncLocalStorage.bind(then));
+  questions.set(number, AsyncLocalStorage.bind((answer) => alone(() => then(answer()))));
   send(RESOLVE, number, Buffer.from(JSON.stringify({ host: String(host) })));
 }
 

@@ -2,6 +2,7 @@
 // npm packages: a set of them arrives as one package of files, kept in memory; no file system is involved. They are
 // loaded into the context of the script that asks, so that its Date is their Date.
 
+const fs = require('node:fs');
 const vm = require('node:vm');
 const path = require('node:path').posix;
 const { builtin, isBuiltin } = require('./builtins.cjs');
@@ -9,6 +10,8 @@ const virtualFs = require('./files.cjs');
 
 const CONDITIONS = ['node', 'require', 'default'];
 const MODULE_CONDITIONS = ['node', 'import', 'default'];
+// What npm does not have any more and scripts still require, in whatever version.
+const STAND_INS = { '@auth0/rule-utilities': 'rule-utilities.cjs' };
 
 function problem(code, message) {
   return Object.assign(new Error(message), { code });
@@ -159,6 +162,19 @@ function asBefore(pg) {
   };
 }
 
+// bcryptjs stands for bcrypt, which says otherwise what is missing, and scripts pass that on.
+function asNative(bcrypt, Error) {
+  const checked = (run, what) => function bcryptCall(data, other, ...more) {
+    if (data !== undefined && data !== null && other !== undefined && other !== null) return run(data, other, ...more);
+    const error = new Error(`data and ${what} arguments required`);
+    const done = more.find((each) => typeof each === 'function');
+    if (!done) return Promise.reject(error);
+    process.nextTick(done, error);
+    return undefined;
+  };
+  return { ...bcrypt, hash: checked(bcrypt.hash, 'salt'), compare: checked(bcrypt.compare, 'hash') };
+}
+
 // The modules of one context.
 class Loader {
   constructor(context, set, processFacade) {
@@ -211,15 +227,17 @@ class Loader {
     const bare = request.startsWith('.') || request.startsWith('/');
     const installed = request === 'punycode' && this.set.folders.has('node_modules/punycode');
     if (native !== undefined && !installed) return native;
+    const standIn = STAND_INS[request.replace(/(?<=.)@[^/]*$/, '')];
+    if (standIn !== undefined) return this.load(`stand-ins/${standIn}`, fs.readFileSync(`${__dirname}/stand-ins/${standIn}`, 'utf8'));
     if (!bare && !installed && isBuiltin(request)) throw problem('MODULE_NOT_FOUND', `Module '${request}' is not available in the sandbox`);
     return this.load(this.set.resolve(bare ? request : this.named(request), parent, CONDITIONS));
   }
 
-  load(file) {
+  load(file, given) {
     const known = this.loaded.get(file);
     if (known) return known.exports;
     if (file.endsWith('.node')) throw problem('ERR_DLOPEN_DISABLED', `Native addons are not available in the sandbox: '${file}'`);
-    const text = this.set.files.get(file).toString('utf8');
+    const text = given === undefined ? this.set.files.get(file).toString('utf8') : given;
     const module = { exports: this.newObject(), id: `/${file}`, filename: `/${file}`, loaded: false, children: [], paths: [] };
     this.loaded.set(file, module);
     try {
@@ -232,6 +250,9 @@ class Loader {
     }
     module.loaded = true;
     if (file === 'node_modules/pg/lib/index.js') asBefore(module.exports);
+    if (/^node_modules\/bcrypt\/(index|umd\/index|dist\/bcrypt)\.js$/.test(file)) {
+      module.exports = asNative(module.exports, vm.runInContext('Error', this.context));
+    }
     return module.exports;
   }
 

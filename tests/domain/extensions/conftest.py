@@ -1,11 +1,14 @@
 """A tenant with code, and a sandbox that really runs it."""
 
-from collections.abc import AsyncIterator
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from freehold.domain.extensions import ACTIONS, bindings, versions
 from freehold.domain.extensions.post_login import Facts
@@ -15,7 +18,10 @@ from freehold.kernel.clock import SystemClock
 from freehold.kernel.declare import SYSTEM, TenantScope, documents
 from freehold.kernel.store import Store, create_schema, open_store
 from freehold.registry import REGISTRY
+from tests.domain.extensions.gallery import REPORT, Table
+from tests.domain.extensions.outside import POLICY, Outside, outside_world
 from tests.support.full_tenant import directory
+from tests.support.programs import find_gallery
 
 
 @dataclass
@@ -83,3 +89,35 @@ async def extended(tmp_path: Path) -> AsyncIterator[Extended]:
     yield Extended(Services(store, sandbox), tenant)
     await sandbox.close()
     await store.close()
+
+
+@pytest.fixture(scope="session")
+def report() -> Iterator[Table]:
+    """The results of the galleries, written where FREEHOLD_GALLERY_REPORT says."""
+    table = Table()
+    yield table
+    if file := os.environ.get(REPORT):
+        Path(file).write_text(table.text(), "utf-8")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def outside() -> AsyncIterator[Outside]:
+    """The world outside, for the sandboxes of a module's tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        async with outside_world(patch) as world:
+            yield world
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gallery(outside: Outside) -> AsyncIterator[Extended]:
+    """One tenant for all pieces of the galleries, with the limits and the reach that every tenant has."""
+    folder = find_gallery()
+    assert folder is not None
+    with tempfile.TemporaryDirectory(prefix="freehold-gallery-", ignore_cleanup_errors=True) as place:
+        store = open_store(f"sqlite:///{place}/test.db", clock=SystemClock())
+        await create_schema(store, REGISTRY.tables)
+        tenant = await create(store, directory(store, REGISTRY), "acme", "acme.test")
+        sandbox = Sandbox(require_level="basic", modules_folder=folder / ".npm", network=POLICY)
+        yield Extended(Services(store, sandbox), tenant)
+        await sandbox.close()
+        await store.close()

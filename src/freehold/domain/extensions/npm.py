@@ -42,6 +42,8 @@ _BUILT_IN = frozenset({
     "os", "path", "perf_hooks", "process", "punycode", "querystring", "readline", "repl", "stream", "string_decoder",
     "sys", "timers", "tls", "tty", "url", "util", "v8", "vm", "wasi", "worker_threads", "zlib",
 })  # fmt: skip
+_STAND_INS = frozenset({"@auth0/rule-utilities"})
+# Not to be had from npm any more; the worker has something of ours in their place (`worker/stand-ins`).
 AGAIN_MS = 300_000
 """What could not be installed is tried again after this."""
 
@@ -54,7 +56,7 @@ def packages_in(code: str) -> list[tuple[str, str]]:
             found[name, VERSIONS.get(name, "latest")] = None
     for package in globals_named_in(code).packages:
         found[package] = None
-    return list(found)
+    return [package for package in found if package[0] not in _STAND_INS]
 
 
 async def installed(services: Any, tenant: TenantScope, packages: Sequence[tuple[str, str]]) -> str:

@@ -220,3 +220,23 @@ async def test_a_process_that_is_slow_to_take_in_large_packages_is_waited_for(
     outcome = await sandbox.call("acme", script, "run", [])
 
     assert (outcome.value, outcome.error) == (1 << 20, None)
+
+
+async def test_bcrypt_says_what_is_missing_as_the_native_one(open_sandbox: OpenSandbox, tmp_path: Path) -> None:
+    registry = tmp_path / "registry"
+    registry.mkdir()
+    add_package(
+        registry, "bcryptjs", "2.4.3",
+        {"index.js": "exports.hash = (data, salt, done) => done(null, data + salt); exports.compare = async () => true;"},
+    )  # fmt: skip
+    sandbox = await open_sandbox(modules_folder=tmp_path / "modules", npm_folder=registry)
+    made = await sandbox.modules.install("acme", [("bcrypt", "5.1.1")])
+    body = """exports.run = async () => {
+        const bcrypt = require('bcrypt');
+        const told = (...given) => new Promise((then) => bcrypt.hash(...given, (error, made) => then(error ? error.message : made)));
+        return [await told('a', 'b'), await told(undefined, 10), await bcrypt.compare('a').catch((error) => error.message)];
+    };"""
+
+    outcome = await sandbox.call("acme", Script("s", "1", body, modules=made.key), "run", [])
+
+    assert outcome.value == ["ab", "data and salt arguments required", "data and hash arguments required"]

@@ -286,3 +286,17 @@ async def test_what_is_logged_and_thrown_on_an_answer_is_the_calls(open_sandbox:
     assert outcome.error is not None
     assert (outcome.error.kind, outcome.error.type) == ("script", "TypeError")
     assert [line.text for line in outcome.logs] == ["EACCES"]
+
+
+async def test_what_is_thrown_while_an_answer_arrives_is_the_calls(open_sandbox: OpenSandbox) -> None:
+    async with web_server() as port:
+        sandbox = await open_sandbox(network=NetworkPolicy([f"api.test:{port}"], resolver=resolve_here))
+        for begun in (
+            "require('net').connect(given[0], 'api.test').on('data', () => undefined.split()).write('GET / X\\r\\n\\r\\n');",
+            "require('net').connect(given[0], 'api.test', () => undefined.split());",
+            "require('dns').lookup('api.test', () => undefined.split());",
+        ):
+            outcome = await run(sandbox, begun + "await new Promise(() => {});", port)
+
+            assert outcome.error is not None
+            assert (outcome.error.kind, outcome.error.type) == ("script", "TypeError"), begun

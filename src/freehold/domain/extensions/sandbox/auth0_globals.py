@@ -36,7 +36,7 @@ GLOBALS: Mapping[str, tuple[str, str]] = {
     "Q": ("q@1.5.1", ""),
     "querystring": ("querystring", ""),
     "request": ("request@2.88.2", ""),
-    "sqlserver": ("tedious@11.8.0", ""),
+    "sqlserver": ("tedious@1.11.0", ""),
     "url": ("url", ""),
     "util": ("util", ""),
     "uuid": ("uuid@3.4.0", ""),
