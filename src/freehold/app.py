@@ -25,6 +25,7 @@ from freehold.kernel.clock import Clock, SystemClock
 from freehold.kernel.config import Settings
 from freehold.kernel.control import RESET_TENANT
 from freehold.kernel.control.listen import listening
+from freehold.kernel.crypto.passwords import HashPolicy
 from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.crypto.sealing import Keyring
 from freehold.kernel.declare.registry import Registry
@@ -193,6 +194,7 @@ async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clo
         settings.password_threads or None,
         max_waiting=settings.password_queue,
         accelerator_folder=settings.data.compiled,
+        policy=HashPolicy(cost=settings.bcrypt_cost),
     )
     stack.callback(passwords.close)
     tenants = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS, witnesses_of(settings))

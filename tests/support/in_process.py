@@ -127,7 +127,8 @@ class Installation:
 @contextmanager
 def started(data: Path, *, database_url: str = "", at: datetime = START, **changes: Any) -> Iterator[Installation]:
     """An installation on this data folder, with these settings besides; its clock begins `at`."""
-    settings = Settings(data_dir=data, database_url=database_url, password_threads=1, outbox="on", **changes)
+    quick = {"password_threads": 1, "bcrypt_cost": 4}
+    settings = Settings(data_dir=data, database_url=database_url, outbox="on", **{**quick, **changes})
     settings.data.prepare()
     clock = FakeClock(at)
     loop = asyncio.new_event_loop()

@@ -23,6 +23,7 @@ from freehold.domain.tenants.directory import TenantDirectory
 from freehold.domain.users import Database, find_database
 from freehold.kernel.clock import FakeClock
 from freehold.kernel.config import Settings
+from freehold.kernel.crypto.passwords import HashPolicy
 from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.crypto.x509 import SigningMaterial, new_tenant_signing_material
@@ -179,7 +180,7 @@ async def people(
     keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
     directory = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS, witnesses_of(settings))
     tenant = await directory.create("acme", "acme.example.com")
-    pool = PasswordPool(2)
+    pool = PasswordPool(2, policy=HashPolicy(cost=4))
     services = TestServices(
         settings=settings, store=store, clock=clock, passwords=pool, tenants=directory,
     )  # fmt: skip

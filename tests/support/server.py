@@ -131,7 +131,8 @@ def start_server(data: Path, *arguments: str, env: dict[str, str] | None = None)
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """One server for the session; tests ask for `server`."""
-    with start_server(tmp_path_factory.mktemp("server") / "data") as live:
+    quick = {"FREEHOLD_BCRYPT_COST": "4"}
+    with start_server(tmp_path_factory.mktemp("server") / "data", env=quick) as live:
         yield live
 
 

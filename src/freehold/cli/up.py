@@ -13,7 +13,8 @@ from freehold.cli.ready import ready_facts, write_ready_file
 from freehold.domain.tenants import lifecycle
 from freehold.kernel.config import Settings, load_settings
 from freehold.kernel.http.server import Tls, bind, serve
-from freehold.kernel.log import configure
+from freehold.kernel.crypto.passwords import HashPolicy
+from freehold.kernel.log import configure, get_logger
 from freehold.kernel.memory import keep_memory_private
 
 app = typer.Typer(add_completion=False, help="Start everything: the server, its database, its certificates.")
@@ -45,6 +46,8 @@ def up(
     )
     keep_memory_private()
     configure(log_format=settings.log_format, level=settings.log_level)
+    if settings.bcrypt_cost < HashPolicy().cost:
+        get_logger("up").warning("passwords_are_hashed_for_tests_only", bcrypt_cost=settings.bcrypt_cost)
     if ready_file:
         ready_file.unlink(missing_ok=True)
     settings.data.prepare()

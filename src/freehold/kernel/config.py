@@ -124,6 +124,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     password_threads: Annotated[
         int, Meta(ge=0, description="Threads that hash passwords; 0 means one for each processor core.")
     ] = 0
+    bcrypt_cost: Annotated[
+        int,
+        Meta(
+            ge=4,
+            le=15,
+            description="Cost of bcrypt for new passwords; each more doubles the work. A cheaper hash is replaced at its "
+            "owner's next sign-in. Less than 10 is for tests only, and a start with it says so.",
+        ),
+    ] = 10
     password_queue: Annotated[
         int, Meta(ge=1, description="Password checks that may wait for a thread; beyond it sign-ins get 429 at once.")
     ] = 64

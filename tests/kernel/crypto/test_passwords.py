@@ -277,6 +277,25 @@ class TestThePool:
         assert costs == ["$2b$10$", "$2b$10$", "$2b$12$", "$2b$04$", "$2b$10$"]
         pool.close()
 
+    async def test_nobodys_password_and_a_cheaper_hash_cost_what_the_policy_costs(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        costs = []
+
+        def counted(_password: bytes, setting: str) -> str:
+            costs.append(setting[:7])
+            return "x" * 60
+
+        monkeypatch.setattr(passwords.bcrypt, "bcrypt_hash", counted)
+        pool = PasswordPool(1, policy=HashPolicy(cost=12))
+        await pool.verify_nobody("wrong")
+        for stored in (MD5, DUMMY, "$2b$12$" + "a" * 53):
+            assert not await pool.verify(stored, "wrong")
+
+        assert costs == ["$2b$12$", "$2b$12$", "$2b$10$", "$2b$12$", "$2b$12$"]
+        assert pool.needs_rehash(DUMMY)
+        pool.close()
+
     async def test_when_it_closes_who_waits_is_told_and_who_runs_is_answered(self) -> None:
         pool = PasswordPool(1)
         tasks = [asyncio.create_task(pool.verify(DUMMY, "x")) for _ in range(4)]

@@ -133,7 +133,7 @@ def test_unknown_users_cost_a_hash_as_well(app: Application, installation: Insta
         app.token(REALM, username="nobody2@example.com", password="wrong", realm=app.connection)
     finally:
         pool.verify = original  # type: ignore[method-assign]
-    assert seen == [passwords.DUMMY]
+    assert seen == [passwords.dummy_of(passwords.HashPolicy(cost=installation.services.settings.bcrypt_cost))]
 
 
 def test_a_blocked_user_is_told_so_only_with_the_right_password(app: Application, ada: User) -> None:

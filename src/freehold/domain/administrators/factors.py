@@ -11,7 +11,6 @@ from freehold.domain.administrators.passkeys import Passkey, passkeys_of
 from freehold.domain.administrators.people import Administrator, get_administrator, owner_of
 from freehold.kernel import vault
 from freehold.kernel.crypto.otp import match_totp, new_recovery_code, new_totp_secret, normalise_code
-from freehold.kernel.crypto.passwords import DUMMY
 from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Reader, Transaction
@@ -164,8 +163,10 @@ async def check_recovery(
 ) -> bool:
     """Whether this is the recovery code; `use_recovery` is what uses it. Costs the same where there is none."""
     stored = await vault.open_one(reader, tenant, KIND, owner_of(person.id), name=RECOVERY)
-    right = await pool.verify(DUMMY if stored is None else stored.decode(), normalise_code(code))
-    return right and stored is not None and person.recovery_since_ms is not None
+    if stored is None:
+        await pool.verify_nobody(normalise_code(code))
+        return False
+    return await pool.verify(stored.decode(), normalise_code(code)) and person.recovery_since_ms is not None
 
 
 async def use_recovery(

@@ -25,7 +25,6 @@ from freehold.domain.authenticators.authenticators import (
 from freehold.domain.messaging import Mailer
 from freehold.domain.protection.counters import note_once
 from freehold.kernel.crypto.otp import BadTotpSecret, match_totp, new_recovery_code, normalise_code
-from freehold.kernel.crypto.passwords import DUMMY
 from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import Conflict, TooManyRequests
@@ -156,7 +155,7 @@ async def prove_recovery(
     typed = normalise_code(code[:LONGEST_CODE])
     known = (await factors_of(store, tenant, user_id)).recovery
     if not known:
-        await pool.verify(DUMMY, typed)
+        await pool.verify_nobody(typed)
     for one in known:
         stored = await open_secret(store, tenant, one)
         if stored and typed and await pool.verify(stored, typed):

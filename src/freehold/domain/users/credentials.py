@@ -10,12 +10,7 @@ from dataclasses import dataclass
 from freehold.domain.users.documents import PASSWORD_HASHES
 from freehold.domain.users.password_policy import history_refused
 from freehold.kernel import vault
-from freehold.kernel.crypto.passwords import (
-    DUMMY,
-    PasswordNotUsable,
-    PasswordTooLong,
-    needs_rehash,
-)
+from freehold.kernel.crypto.passwords import PasswordNotUsable, PasswordTooLong
 from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Reader, Transaction
@@ -71,12 +66,12 @@ async def verify_password(
     hashes = Hashes() if identity_id is None else await read_hashes(reader, tenant, identity_id)
     stored = hashes.imported or hashes.current
     if stored is None:
-        await pool.verify(DUMMY, password)
+        await pool.verify_nobody(password)
         return Verification(ok=False)
     imported = hashes.imported is not None
     if not await pool.verify(stored, password):
         return Verification(ok=False, imported=imported)
-    if not imported and not needs_rehash(stored):
+    if not imported and not pool.needs_rehash(stored):
         return Verification(ok=True)
     try:
         return Verification(ok=True, replacement=await pool.hash(password), imported=imported)

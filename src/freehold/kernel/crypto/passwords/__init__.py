@@ -44,6 +44,7 @@ __all__ = [
     "PasswordNotUsable",
     "PasswordTooLong",
     "check_password_length",
+    "dummy_of",
     "hash_password",
     "is_bcrypt",
     "is_cheap",
@@ -61,6 +62,11 @@ _BY_IDENTIFIER = {name: scheme for scheme in SCHEMES for name in scheme.identifi
 
 # The hash of a password nobody has: checked when there is no such user, so that the answer takes as long.
 DUMMY = "$2b$10$VfOZ/IGZ./7qmQXqYe/q.ebI.b8ymdu9cIkanEhvy5R7VmUWas9rm"
+
+
+def dummy_of(policy: HashPolicy) -> str:
+    """The hash of a password nobody has, as dear to check as the policy's own."""
+    return DUMMY.replace("$10$", f"${policy.cost:02}$", 1)
 
 
 def parse_custom_hash(source: dict[str, Any]) -> str:
@@ -102,10 +108,13 @@ def needs_rehash(stored: str, policy: HashPolicy = DEFAULT_POLICY) -> bool:
     return identifier not in BCRYPT.identifiers or cost_of(stored) < policy.cost
 
 
-def is_cheap(stored: str) -> bool:
-    """Whether a check against this hash takes clearly less time than one against a hash of ours."""
+def is_cheap(stored: str, policy: HashPolicy = DEFAULT_POLICY) -> bool:
+    """Whether a check against this hash takes clearly less time than one against a bcrypt of the policy's cost."""
     _, own = split_preparation(stored)
-    return _BY_IDENTIFIER[_identifier(own)].is_cheap(own)
+    scheme = _BY_IDENTIFIER[_identifier(own)]
+    if scheme is BCRYPT:
+        return cost_of(own) < policy.cost
+    return policy.cost > DEFAULT_POLICY.cost or scheme.is_cheap(own)
 
 
 def bcrypt_check(stored: str, password: str) -> tuple[str, Computation] | None:

@@ -50,14 +50,22 @@ class PasswordPool:
     """Checks and makes password hashes in threads."""
 
     def __init__(
-        self, threads: int | None = None, *, max_waiting: int = 256, accelerator_folder: Path | None = None
+        self,
+        threads: int | None = None,
+        *,
+        max_waiting: int = 256,
+        accelerator_folder: Path | None = None,
+        policy: HashPolicy = DEFAULT_POLICY,
     ) -> None:
         """`max_waiting` passwords may wait beside those being worked on; at 50 ms each, 256 are 13 s of one core.
 
+        New passwords are hashed by the `policy`, and every refusal takes as long as a check of such a hash.
         With an `accelerator_folder` the accelerator is compiled there when the first queue forms.
         """
         self._idle = threads or len(os.sched_getaffinity(0))
         self._limit = max_waiting
+        self._policy = policy
+        self._dummy = passwords.dummy_of(policy)
         self._queue: deque[_Job[Any]] = deque()
         self._executor = ThreadPoolExecutor(self._idle, thread_name_prefix="passwords")
         self._accelerator_folder = accelerator_folder
@@ -80,17 +88,28 @@ class PasswordPool:
         A wrong password for a hash that is cheaper than ours costs one of ours on top, so that the time of the answer
         does not tell which users were imported, nor which exist.
         """
-        check = None if passwords.is_cheap(stored) else passwords.bcrypt_check(stored, password)
+        cheap = passwords.is_cheap(stored, self._policy)
+        check = None if cheap else passwords.bcrypt_check(stored, password)
         if check is None:
-            return await self._run(_Job(lambda: _verify_evenly(stored, password)))
+            on_top = self._dummy if cheap else None
+            return await self._run(_Job(lambda: _verify_evenly(stored, password, on_top)))
         own, computation = check
         return await self._run(_BcryptJob(computation, partial(matches, own)))
 
-    async def hash(self, password: str, policy: HashPolicy = DEFAULT_POLICY) -> str:
+    async def verify_nobody(self, password: str) -> None:
+        """Take as long as a wrong password, for an account that does not exist. Raises TooManyRequests."""
+        await self.verify(self._dummy, password)
+
+    def needs_rehash(self, stored: str) -> bool:
+        """Whether the hash should be replaced at the next sign-in."""
+        return passwords.needs_rehash(stored, self._policy)
+
+    async def hash(self, password: str, policy: HashPolicy | None = None) -> str:
         """The storage string of a new password. Raises TooManyRequests, PasswordTooLong, PasswordNotUsable."""
-        computation = passwords.bcrypt_hash_of_new(password, policy)
+        chosen = policy or self._policy
+        computation = passwords.bcrypt_hash_of_new(password, chosen)
         if computation is None:
-            return await self._run(_Job(lambda: passwords.hash_password(password, policy)))
+            return await self._run(_Job(lambda: passwords.hash_password(password, chosen)))
         return await self._run(_BcryptJob(computation, str))
 
     def accelerate(self, folder: Path) -> bool:
@@ -170,9 +189,9 @@ def _do(batch: list[_Job[Any]], lanes: Lanes | None) -> list[Any]:
     return [job.finish(text) for job, text in zip(together, computed, strict=True)]
 
 
-def _verify_evenly(stored: str, password: str) -> bool:
+def _verify_evenly(stored: str, password: str, on_top: str | None) -> bool:
     if passwords.verify(stored, password):
         return True
-    if passwords.is_cheap(stored):
-        passwords.verify(passwords.DUMMY, password)
+    if on_top is not None:
+        passwords.verify(on_top, password)
     return False
