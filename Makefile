@@ -10,6 +10,8 @@ PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.1
 BIN := .venv/bin
 JOBS ?= 2
 ARGS ?=
+# The tests start hundreds of processes, which would compile the program each time. `make clean` removes what they keep.
+test test-all: export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest --quiet
 
 help: ## List the targets
