@@ -6,7 +6,8 @@ Time is the machine's, because OpenPGP keys made a moment ago would lie in the f
 import asyncio
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -49,7 +50,7 @@ from freehold.kernel.crypto.otp import totp_key
 from freehold.kernel.crypto.sealing import MasterKey
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.jobs import Job, JobRunner
-from freehold.kernel.store import Store
+from freehold.kernel.store import Store, migrate, open_store
 from freehold.registry import REGISTRY
 from tests.support.full_tenant import directory
 
@@ -302,15 +303,9 @@ def fill_up(hall: Hall) -> None:
     hall.tenant.witness.sinks = [NoRoom()]
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5))
-
-
-@pytest.fixture
-async def hall(store: Store, clock: FakeClock, tmp_path: Path) -> Hall:
+async def make_hall(store: Store, clock: FakeClock, folder: Path) -> Hall:
     """A tenant with a relaxed policy, so that tests need not wait for a week."""
-    settings = Settings(data_dir=tmp_path, **RELAXED)
+    settings = Settings(data_dir=folder, **RELAXED)
     master = MasterKey.load_or_create(settings.data.master_key)
     tenants = directory(store, REGISTRY, master)
     tenants.witness = witnesses_of(settings)
@@ -318,6 +313,32 @@ async def hall(store: Store, clock: FakeClock, tmp_path: Path) -> Hall:
     made = Hall(store, tenants, tenant, settings, clock)
     await made.enrol()
     return made
+
+
+@asynccontextmanager
+async def open_hall(folder: Path) -> AsyncIterator[Hall]:
+    """The same with a database of its own, for tests that are not coroutines."""
+    clock = _a_clock()
+    store = open_store(f"sqlite:///{folder / 'freehold.db'}", clock=clock)
+    try:
+        await migrate(store)
+        yield await make_hall(store, clock, folder)
+    finally:
+        await store.close()
+
+
+def _a_clock() -> FakeClock:
+    return FakeClock(datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return _a_clock()
+
+
+@pytest.fixture
+async def hall(store: Store, clock: FakeClock, tmp_path: Path) -> Hall:
+    return await make_hall(store, clock, tmp_path)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,14 @@ from hypothesis import strategies as st
 
 from freehold.domain import audit, ceremonies
 from freehold.domain.administrators import Administrator, change_role, find_administrator, set_blocked
-from freehold.domain.audit import witnesses_of
 from freehold.domain.ceremonies import Ceremony
+from freehold.domain.ceremonies.bundle import write_bundle
 from freehold.domain.ceremonies.notices import TOPIC_NOTICE
 from freehold.domain.ceremonies.pieces import of_kind, pieces_of
 from freehold.domain.ceremonies.states import STEPS, TERMINAL
-from freehold.kernel.clock import FakeClock
-from freehold.kernel.config import Settings
-from freehold.kernel.crypto.sealing import MasterKey
+from freehold.domain.ceremonies.verify import verify_bundle
 from freehold.kernel.errors import FreeholdError
-from freehold.kernel.store import migrate, open_store
-from freehold.registry import REGISTRY
-from tests.support.ceremonies import RELAXED, Hall
-from tests.support.full_tenant import directory
+from tests.support.ceremonies import Hall, open_hall
 
 LEGAL = {(source, step.target) for step in STEPS.values() for source in step.sources}
 NOTICED = {f"ceremony.{step.name}" for step in STEPS.values() if step.notice}
@@ -250,28 +244,21 @@ class Walk:
         await self.hall.reconcile()
         assert await ceremonies.list_ceremonies(self.hall.store, self.hall.tenant) == before
         assert await self.hall.log_is_whole()
+        for ceremony in before:
+            receipt = await verify_bundle(await write_bundle(self.hall.store, self.hall.tenant, ceremony))
+            assert receipt.state == ceremony.state
 
 
 async def walk(names: list[str]) -> None:
     """Take these steps one after the other."""
     with tempfile.TemporaryDirectory() as folder:
-        clock = FakeClock(datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5))
-        configured = Settings(data_dir=Path(folder), **RELAXED)
-        store = open_store(f"sqlite:///{folder}/freehold.db", clock=clock)
-        try:
-            await migrate(store)
-            tenants = directory(store, REGISTRY, MasterKey.load_or_create(configured.data.master_key))
-            tenants.witness = witnesses_of(configured)
-            hall = Hall(store, tenants, await tenants.create("acme", "acme.test"), configured, clock)
-            await hall.enrol()
+        async with open_hall(Path(folder)) as hall:
             people = [await hall.administrator(name) for name in ("ada", "bob", "carl")]
             going = Walk(hall, people[0], people[1], await hall.administrator("dora", "viewer"))
             for name in ("draft", *names):
                 await going.take(name)
                 await going.check()
             await going.settle()
-        finally:
-            await store.close()
 
 
 @st.composite

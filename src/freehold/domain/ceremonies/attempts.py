@@ -158,6 +158,23 @@ async def create(
         raise
 
 
+async def earlier_answer(attempt: Attempt, name: str, ceremony_id: str, asked: dict[str, Any]) -> Ceremony | None:
+    """The ceremony, when a call with this key has been made already; `perform` says so too, but only in the end.
+
+    For steps that count tries or look at the ceremony before: they would refuse now what they have done.
+    """
+    if not attempt.key:
+        return None
+    try:
+        async with attempt.store.transaction() as tx:
+            await check_acting(tx, attempt.tenant, attempt.acting)
+            done = await _taken(tx, attempt, _question(name, ceremony_id, asked))
+            return None if done is None else await get_ceremony(tx, attempt.tenant, done)
+    except FreeholdError as error:
+        await record_refusal(attempt, name, ceremony_id, error)
+        raise
+
+
 async def check_forward(tx: Transaction, attempt: Attempt) -> None:
     """Refuse what a set clock or the operator's policy stops. Raises ClockJumped, NotOffered."""
     if not attempt.policy.offered:

@@ -1,10 +1,11 @@
 """Other people's part: administrators who confirm or reject, and the executive's signature on the form."""
 
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 from freehold.domain.administrators import get_administrator
-from freehold.domain.ceremonies.attempts import Acted, Attempt, perform, record_refusal
+from freehold.domain.ceremonies.attempts import Acted, Attempt, earlier_answer, perform, record_refusal
 from freehold.domain.ceremonies.completeness import SOLE_SIGNATURES, check_executive, valid_approvers
 from freehold.domain.ceremonies.evidence.executives import anchors_of, check_settled, get_executive, list_anchors
 from freehold.domain.ceremonies.evidence.signatories import FormSignature, SignatureKind, SignaturePolicy
@@ -38,6 +39,9 @@ async def decide(
 
     With a code the digest's groups are typed as well, so that it is this request that is meant.
     """
+    asked = {"decision": decision, "code": code, "reason": reason, "passkey": response is not None}
+    if (done := await earlier_answer(attempt, decision, ceremony_id, asked)) is not None:
+        return done
     if response is None:
         await count_code(attempt, decision, ceremony_id)
 
@@ -60,7 +64,6 @@ async def decide(
         noted = await acted.note(ceremony, "approve", details=details, notice="approved")
         return await settle(acted.tx, acted.tenant, noted, acted.policy)
 
-    asked = {"decision": decision, "code": code, "reason": reason, "passkey": response is not None}
     return await perform(
         attempt, decision, ceremony_id, body, asked=asked, version=version, forward=decision == "approve"
     )
@@ -70,6 +73,9 @@ async def upload_form(
     attempt: Attempt, ceremony_id: str, kind: SignatureKind, upload: bytes, *, version: int | None = None
 ) -> Ceremony:
     """Hand in the signed form. A scan counts once a second administrator says whose signature it shows."""
+    asked = {"kind": kind, "sha256": sha256(upload).hexdigest()}
+    if (done := await earlier_answer(attempt, "sign", ceremony_id, asked)) is not None:
+        return done
     seen = await get_ceremony(attempt.store, attempt.tenant, ceremony_id)
     try:
         if seen.state != PENDING:
@@ -104,7 +110,7 @@ async def upload_form(
         )  # fmt: skip
         return await settle(acted.tx, acted.tenant, noted, acted.policy)
 
-    return await perform(attempt, "sign", ceremony_id, body, asked={"kind": kind}, version=version)
+    return await perform(attempt, "sign", ceremony_id, body, asked=asked, version=version)
 
 
 async def confirm_scan(attempt: Attempt, ceremony_id: str, *, channel: str, version: int | None = None) -> Ceremony:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from freehold.domain.ceremonies.attempts import Acted, Attempt, create, perform, record_refusal
+from freehold.domain.ceremonies.attempts import Acted, Attempt, create, earlier_answer, perform, record_refusal
 from freehold.domain.ceremonies.eligibility import NotEligible, check_eligible
 from freehold.domain.ceremonies.evidence.executives import get_executive
 from freehold.domain.ceremonies.evidence.possession import is_word, seal_word, word_digest
@@ -197,6 +197,9 @@ async def possess(attempt: Attempt, ceremony_id: str, words: Sequence[str], *, v
 
     The form is issued with this, so nobody signs before.
     """
+    asked = {"words": list(words)}
+    if (done := await earlier_answer(attempt, "possess", ceremony_id, asked)) is not None:
+        return done
     await _count_try(attempt, "possess", ceremony_id)
     seen = await get_ceremony(attempt.store, attempt.tenant, ceremony_id)
     form = await asyncio.to_thread(issued_form, seen.request)
@@ -222,7 +225,7 @@ async def possess(attempt: Attempt, ceremony_id: str, words: Sequence[str], *, v
         await forget(acted.tx, acted.tenant, "ceremony word", ceremony.id)
         return await acted.note(ceremony, "possess", details={"keys": named})
 
-    return await perform(attempt, "possess", ceremony_id, body, asked={"words": list(words)}, version=version)
+    return await perform(attempt, "possess", ceremony_id, body, asked=asked, version=version)
 
 
 async def authorize(
@@ -240,6 +243,9 @@ async def authorize(
 
     Whoever is the only administrator shows two factors of different kinds as well, a code and a passkey.
     """
+    asked = {"tenant_name": tenant_name, "text": text}
+    if (done := await earlier_answer(attempt, "authorize", ceremony_id, asked)) is not None:
+        return done
     if code:
         await count_code(attempt, "authorize", ceremony_id)
 
@@ -266,7 +272,6 @@ async def authorize(
         noted = await acted.note(ceremony, "authorize", details={"alone": bool(factors)})
         return await settle(acted.tx, acted.tenant, noted, acted.policy)
 
-    asked = {"tenant_name": tenant_name, "text": text}
     return await perform(attempt, "authorize", ceremony_id, body, asked=asked, version=version)
 
 
