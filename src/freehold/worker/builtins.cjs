@@ -5,7 +5,7 @@
 const egress = require('./egress.cjs');
 
 const PLAIN = new Set([
-  'assert', 'assert/strict', 'async_hooks', 'buffer', 'constants', 'crypto', 'diagnostics_channel', 'events',
+  'assert', 'assert/strict', 'async_hooks', 'buffer', 'console', 'constants', 'crypto', 'diagnostics_channel', 'events',
   'path', 'path/posix', 'path/win32', 'perf_hooks', 'punycode', 'querystring', 'stream', 'stream/consumers', 'stream/promises',
   'stream/web', 'string_decoder', 'timers', 'timers/promises', 'url', 'util', 'util/types', 'zlib',
 ]);
@@ -38,7 +38,7 @@ const standIns = {
   dgram: () => ({ createSocket: refuse('dgram.createSocket'), Socket: refuse('dgram.Socket') }),
   worker_threads: () => ({
     isMainThread: true, threadId: 0, parentPort: null, workerData: null, Worker: refuse('worker_threads.Worker'),
-    MessageChannel, MessagePort,
+    MessageChannel, MessagePort, markAsUncloneable() {}, markAsUntransferable() {}, isMarkedAsUntransferable: () => false,
   }),
   v8: () => {
     const { serialize, deserialize, getHeapStatistics } = require('node:v8');

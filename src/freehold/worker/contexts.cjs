@@ -14,7 +14,9 @@ const NAMES = [
 const LATER = [
   'AbortController', 'AbortSignal', 'Event', 'EventTarget', 'DOMException', 'structuredClone', 'atob', 'btoa', 'performance', 'Blob',
   'MessageChannel', 'BroadcastChannel', 'ReadableStream', 'WritableStream', 'TransformStream', 'CompressionStream',
-  'DecompressionStream', 'crypto', 'Crypto', 'CryptoKey', 'SubtleCrypto',
+  'DecompressionStream', 'File', 'CustomEvent', 'MessageEvent', 'MessagePort', 'CloseEvent', 'TextEncoderStream',
+  'TextDecoderStream', 'ReadableStreamDefaultReader', 'ReadableStreamBYOBReader', 'WritableStreamDefaultWriter',
+  'ByteLengthQueuingStrategy', 'CountQueuingStrategy', 'crypto', 'Crypto', 'CryptoKey', 'SubtleCrypto',
 ];
 const NETWORK = ['fetch', 'Headers', 'Request', 'Response', 'FormData', 'WebSocket'];
 // Buffer is an Uint8Array of Node's own context: a library that asks `instanceof Uint8Array` means both.
@@ -118,6 +120,7 @@ class ScriptContext {
     define('global', global);
     define('process', processFacade);
     define('console', consoleFor(log));
+    this.loader.native.set('console', Object.assign(global.console, { console: global.console }));
     this.helpers = helperScript.runInContext(context);
     for (const [name, request] of Object.entries(script.globals || {})) {
       Object.defineProperty(global, name, {

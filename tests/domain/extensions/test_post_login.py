@@ -281,6 +281,46 @@ class TestActions:
 
         assert seen == [{"n": "1", "ok": "successerror"}, {"n": "2", "ok": "successerror"}]
 
+    async def test_metadata_of_the_transaction_can_be_read_at_once_and_by_later_actions(
+        self, extended: Extended
+    ) -> None:
+        await extended.action(
+            """exports.onExecutePostLogin = async (event, api) => {
+            api.transaction.setMetadata('step', 1);
+            api.idToken.setCustomClaim('first', event.transaction.metadata.step); };"""
+        )
+        await extended.action(
+            """exports.onExecutePostLogin = async (event, api) => {
+            api.idToken.setCustomClaim('second', event.transaction.metadata.step); };""",
+            name="second",
+        )
+
+        verdict = await run_post_login(extended.services, extended.tenant, extended.facts())
+
+        assert verdict.id_token == {"first": 1, "second": 1}
+
+    async def test_what_is_said_of_a_saml_response_changes_nothing_where_there_is_none(
+        self, extended: Extended
+    ) -> None:
+        await extended.action(
+            """exports.onExecutePostLogin = async (event, api) => {
+            api.samlResponse.setAttribute('a', 'b'); api.idToken.setCustomClaim('went', 'on'); };"""
+        )
+
+        verdict = await run_post_login(extended.services, extended.tenant, extended.facts())
+
+        assert (verdict.id_token, verdict.denied) == ({"went": "on"}, None)
+
+    async def test_a_form_is_not_passed_over(self, extended: Extended) -> None:
+        await extended.action("exports.onExecutePostLogin = async (event, api) => { api.prompt.render('ap_1'); };")
+
+        verdict = await run_post_login(extended.services, extended.tenant, extended.facts())
+
+        assert verdict.denied is not None
+        assert verdict.executions[0].results[0]["error"]["msg"] == (
+            "prompt.render needs a form, and there are no forms here"
+        )
+
     async def test_rules_come_first_and_actions_know_which_ran(self, extended: Extended) -> None:
         rule = await extended.make(
             RULES, {"name": "r", "script": "function (user, context, cb) { cb(null, user, context); }"}

@@ -10,6 +10,19 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+# They change a SAML response; where there is none, they change nothing (Auth0 docs), and here there never is one.
+_SAML = tuple(
+    f"samlResponse.set{name}"
+    for name in (
+        "Attribute", "Audience", "Recipient", "CreateUpnClaim", "PassthroughClaimsWithNoMapping",
+        "MapUnknownClaimsAsIs",
+        "MapIdentities", "SignatureAlgorithm", "DigestAlgorithm", "Destination", "LifetimeInSeconds", "SignResponse",
+        "NameIdentifierFormat", "NameIdentifierProbes", "AuthnContextClassRef", "SigningCert",
+        "IncludeAttributeNameFormat", "TypedAttributes", "EncryptionCert", "EncryptionPublicKey", "Cert", "Key",
+        "RelayState", "Issuer", "EncryptionAlgorithm",
+    )
+)  # fmt: skip
+
 METHODS: dict[str, tuple[str, ...]] = {
     "post-login": (
         "access.deny", "accessToken.setCustomClaim", "accessToken.addScope", "accessToken.removeScope",
@@ -20,7 +33,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "refreshToken.setIdleExpiresAt", "refreshToken.setMetadata", "refreshToken.deleteMetadata",
         "refreshToken.evictMetadata", "session.revoke", "session.setExpiresAt", "session.setIdleExpiresAt",
         "session.setCookieMode", "session.setMetadata", "session.deleteMetadata", "session.evictMetadata",
-        "transaction.setMetadata",
+        "transaction.setMetadata", "prompt.render", *_SAML,
     ),
     "credentials-exchange": (
         "access.deny", "accessToken.setCustomClaim", "transaction.addTargetScope", "transaction.removeTargetScope",
@@ -32,7 +45,20 @@ METHODS: dict[str, tuple[str, ...]] = {
     "post-user-registration": (),
     "post-change-password": (),
     "send-phone-message": (),
+    "password-reset-post-challenge": (
+        "access.deny", "authentication.challengeWith", "authentication.challengeWithAny", "redirect.sendUserTo",
+        "prompt.render", "transaction.setResultUrl",
+    ),
+    "custom-token-exchange": (
+        "access.deny", "access.rejectInvalidSubjectToken", "authentication.setUserById",
+        "authentication.setUserByConnection", "authentication.setOrganization", "authentication.setActor",
+        "user.setAppMetadata", "user.setUserMetadata",
+    ),
+    "custom-phone-provider": ("notification.drop", "notification.retry"),
+    "custom-email-provider": ("notification.drop", "notification.retry"),
+    "event-stream": (),
 }  # fmt: skip
+"""By trigger. Some have no flow yet that calls them: their actions can be written and tried, and are not run."""
 
 LARGEST_METADATA = 32_768
 
@@ -96,9 +122,13 @@ def _text(name: str, given: Sequence[Any]) -> None:
         raise BadCommand(f"{name} takes texts")
 
 
+def _form(name: str, given: Sequence[Any]) -> None:
+    raise BadCommand(f"{name} needs a form, and there are no forms here")
+
+
 _CHECKS = {
     "setCustomClaim": _key_and_value, "setAppMetadata": _key_and_value, "setUserMetadata": _key_and_value,
     "setMetadata": _key_and_value, "addScope": _scope, "removeScope": _scope, "addTargetScope": _scope,
     "removeTargetScope": _scope, "setTargetScopes": _scopes, "sendUserTo": _url, "deny": _text, "error": _text,
-    "recordMethod": _url, "setPrimaryUser": _text,
+    "recordMethod": _url, "setPrimaryUser": _text, "render": _form,
 }  # fmt: skip

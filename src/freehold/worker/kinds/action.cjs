@@ -65,11 +65,19 @@ async function invoke(found, [event, around], tools) {
     if (commands.length === MOST_COMMANDS) throw new Error(`An action may call the methods of api ${MOST_COMMANDS} times`);
     // Kept as it is now: what the action changes afterwards does not count.
     commands.push([name, parse(stringify(given))]);
+    if (name === 'transaction.setMetadata') remember(event, commands[commands.length - 1][1]);
     return api;
   };
   const api = apiOf(around, event, note, tools.ask);
   await Reflect.apply(found, undefined, [event, api]);
   return commands;
+}
+
+// What is kept for the transaction can be read at once (Auth0 docs, "Transaction Metadata").
+function remember(event, [key, value]) {
+  if (!event.transaction || typeof event.transaction.metadata !== 'object') return;
+  if (value === null || value === undefined) delete event.transaction.metadata[key];
+  else event.transaction.metadata[key] = value;
 }
 
 function apiOf(around, event, note, ask) {
