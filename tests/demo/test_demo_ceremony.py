@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from pysequoia import Cert, encrypt
+from pysequoia import Cert, CipherSuite, encrypt
 
 from freehold.demo.ceremony import RELAXED, Ceremony
 from freehold.demo.gnupg import KEY, GnuPG, KeyHolder, Library, key_holder
@@ -44,11 +44,13 @@ def test_the_key_is_made_as_the_guide_says() -> None:
 
 def test_without_gnupg_it_says_so_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(CipherSuite, "RSA4k", CipherSuite.Cv25519)
     with key_holder("Ada Lovelace", "ada@example.com") as holder:
         assert isinstance(holder, Library)
         assert "NO gpg ON THIS MACHINE" in holder.program
 
 
+@pytest.mark.slow  # Three RSA keys of 4096 bits.
 @pytest.mark.gnupg
 def test_what_either_holder_gets_can_be_read(tmp_path: Path) -> None:
     library = Library("Ada Lovelace", "ada@example.com")

@@ -2,7 +2,9 @@
 
 `store` is migrated, `empty_store` has no schema, `store_url` is the address of an empty database; each is
 parametrised over both databases, so that a test written once runs on both. A test for one of them says
-`@pytest.mark.parametrize("database", ["postgresql"])` and has the argument `database`.
+`@pytest.mark.parametrize("database", ["postgresql"])` and has the argument `database`. Where what is shown lies
+above the store, and other tests show its queries on both, `@pytest.mark.quick_on("sqlite")` leaves PostgreSQL to
+`make test-all`; on a test it goes before one on its module.
 
 PostgreSQL is a private server in a temporary folder, reached through a Unix socket and gone with the session.
 `--databases sqlite` or `--databases postgresql` leaves the other out. FREEHOLD_TEST_POSTGRESQL names an existing server
@@ -45,9 +47,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     own = any(mark.args[0] == "database" for mark in metafunc.definition.iter_markers("parametrize"))
     if "database" in metafunc.fixturenames and not own:
         chosen = metafunc.config.getoption("--databases")
-        marks = () if _EXISTING_SERVER in os.environ else (pytest.mark.postgres,)
-        kinds = {"sqlite": pytest.param("sqlite"), "postgresql": pytest.param("postgresql", marks=marks)}
-        metafunc.parametrize("database", [p for k, p in kinds.items() if chosen in {"both", k}], scope="session")
+        quick_on = metafunc.definition.get_closest_marker("quick_on")
+        kinds = []
+        for kind in ("sqlite", "postgresql"):
+            marks = [pytest.mark.postgres] if kind == "postgresql" and _EXISTING_SERVER not in os.environ else []
+            if quick_on is not None and kind not in quick_on.args:
+                marks.append(pytest.mark.slow)
+            if chosen in {"both", kind}:
+                kinds.append(pytest.param(kind, marks=marks))
+        metafunc.parametrize("database", kinds, scope="session")
 
 
 @pytest.fixture(scope="session")

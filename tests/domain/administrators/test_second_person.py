@@ -15,6 +15,8 @@ from freehold.domain.administrators.records import Who
 from freehold.kernel import vault
 from tests.support.people import TenantUnderTest
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 HOUR_S = 3600
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.people import TenantUnderTest
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 EMAIL = {
     "description": "User's email address", "label": "Email", "profile_required": True, "auth0_mapping": "email",
     "oidc_mapping": {"mapping": "email"}, "scim_mapping": "emails[primary eq true].value",
@@ -18,6 +20,7 @@ NAME = {
 PATH = "user-attribute-profiles"
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_a_profile_comes_back_as_it_was_made(people: TenantUnderTest) -> None:
     body = {
         "name": "Staff",

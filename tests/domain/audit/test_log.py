@@ -246,6 +246,7 @@ BENDS: dict[str, tuple[Bend, int]] = {
 }
 
 
+@pytest.mark.quick_on("sqlite")
 @pytest.mark.parametrize("name", BENDS)
 async def test_a_bent_log_is_noticed_and_where(name: str, store: Store, tenant: TenantScope, file: Path) -> None:
     await write(store, tenant, 8)
@@ -259,6 +260,7 @@ async def test_a_bent_log_is_noticed_and_where(name: str, store: Store, tenant: 
     assert found.first_bad == first_bad
 
 
+@pytest.mark.quick_on("sqlite")
 async def test_a_whole_history_written_anew_is_noticed_by_the_heads(
     store: Store, tenant: TenantScope, file: Path
 ) -> None:
@@ -280,6 +282,7 @@ async def test_a_whole_history_written_anew_is_noticed_by_the_heads(
     assert with_file.first_bad == 1
 
 
+@pytest.mark.quick_on("sqlite")
 async def test_an_older_copy_of_the_database_is_noticed_by_the_file(
     store: Store, tenant: TenantScope, file: Path, clock: FakeClock
 ) -> None:

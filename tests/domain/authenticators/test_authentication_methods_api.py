@@ -6,7 +6,11 @@ from urllib.parse import parse_qsl
 from freehold.domain.authenticators import factors_of
 from freehold.domain.users import MFA_SECRETS
 from freehold.kernel import vault
+import pytest
+
 from tests.support.people import TenantUnderTest
+
+pytestmark = pytest.mark.quick_on("sqlite")
 
 SECRET = "5HCWXIP2MJNSUBGYVUZFLRB2HWIGXR4SYJQXNBQ"
 
@@ -45,6 +49,7 @@ async def test_an_address_is_shown_with_most_of_it_hidden(people: TenantUnderTes
     }
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_all_methods_are_replaced_at_once(people: TenantUnderTest) -> None:
     _, path = await add(people)
     given = [

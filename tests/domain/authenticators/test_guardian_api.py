@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.people import TenantUnderTest
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 NAMES = ["sms", "push-notification", "otp", "email", "duo", "webauthn-roaming", "webauthn-platform", "recovery-code"]
 
 
@@ -40,6 +42,7 @@ async def test_what_is_no_factor_or_no_policy_is_refused(people: TenantUnderTest
     assert await ask(people, "GET", "guardian/policies") == []
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_policies_are_replaced_as_a_whole(people: TenantUnderTest) -> None:
     for policies in (["all-applications"], ["confidence-score"], []):
         assert await ask(people, "PUT", "guardian/policies", policies) == policies

@@ -17,6 +17,8 @@ from freehold.kernel.declare.validation import InvalidBody
 from tests.support.asgi import Reply, http_scope
 from tests.support.people import DATABASE, TenantUnderTest
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 
 async def start(people: TenantUnderTest, body: dict[str, Any] | None = None) -> dict[str, Any]:
     reply = await people.api("POST", "jobs/users-exports", body or {})
@@ -116,6 +118,7 @@ async def test_an_empty_table_has_its_head(people: TenantUnderTest) -> None:
     assert await export(people, {"format": "json"}) == ""
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_limit_and_connection_narrow_an_export(people: TenantUnderTest) -> None:
     for number in range(3):
         await people.add_user(f"u{number}@example.com")

@@ -15,6 +15,8 @@ from freehold.kernel.store.bulk import open_bulk
 from tests.support.asgi import Reply
 from tests.support.people import DATABASE, PASSWORD, TenantUnderTest
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 IMPORTED = "Freehold-Passw0rd!"
 BCRYPT = "$2b$10$abcdefghijklmnopqrstuuGZUIpbfRKhanNRKUby/Zwgr56ll91z2"
 SHA1 = {
@@ -69,6 +71,7 @@ async def signs_in(people: TenantUnderTest, email: str, password: str = IMPORTED
     return done.ok
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_an_import_is_answered_and_finished_as_recorded(people: TenantUnderTest) -> None:
     reply = await post(people, [{"email": "auzironian@example.com", "email_verified": True}], upsert="true")
 
@@ -211,6 +214,7 @@ async def test_known_users_are_refused_without_upsert(people: TenantUnderTest) -
     assert (await people.api("GET", "users/auth0|1")).json()["name"] == "ada@example.com"
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_upsert_replaces_what_may_be_replaced(people: TenantUnderTest) -> None:
     await people.add_user(
         "ada@example.com", user_id="1", user_metadata={"a": 1}, app_metadata={"b": 1}, given_name="Ada", blocked=False
@@ -338,6 +342,7 @@ async def test_an_upload_waits_encrypted_and_is_gone_afterwards(people: TenantUn
     assert await people.store.all("select 1 from job_files where name = 'upload'") == []
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_a_job_that_was_cut_off_goes_on_where_it_stopped(
     people: TenantUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,8 @@ import pytest
 from freehold.domain.messaging import latest
 from tests.support.people import TenantUnderTest
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 
 async def test_a_verification_mail_is_sent_to_the_stored_address(people: TenantUnderTest) -> None:
     user = await people.add_user("ada@example.com")

@@ -13,6 +13,8 @@ from freehold.kernel.crypto.jose import InvalidToken, sign_jwt, verify_jwt
 from freehold.kernel.errors import BadRequest, Conflict
 from tests.support.people import TenantUnderTest
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 
 async def token(people: TenantUnderTest) -> str:
     key = await signing_key(people.store, people.tenant)
@@ -60,6 +62,7 @@ async def test_private_keys_are_in_no_answer_and_no_document(people: TenantUnder
     assert not any("PRIVATE" in row[0] or '"d"' in row[0] for row in rows)
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_rotation_lets_the_next_key_take_over_and_keeps_the_previous_one_valid(people: TenantUnderTest) -> None:
     current, following = await published(people)
     old = await token(people)
@@ -174,6 +177,7 @@ async def test_a_short_key_is_not_imported(people: TenantUnderTest) -> None:
             await import_key(tx, people.tenant, kid="x", private_key=pem)
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_a_rotation_that_does_not_commit_changes_nothing(people: TenantUnderTest) -> None:
     before = await published(people)
     fresh = await new_key(people.tenant)

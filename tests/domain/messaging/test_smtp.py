@@ -19,6 +19,8 @@ from freehold.domain.messaging import latest
 from freehold.kernel.crypto.x509 import LocalAuthority
 from tests.support.people import TenantUnderTest
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 USER, PASSWORD = "mailer", "Postal-Secret-7"
 
 

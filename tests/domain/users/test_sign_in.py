@@ -115,6 +115,7 @@ async def test_a_domain_is_the_same_in_both_its_spellings(people: TenantUnderTes
     assert user["email"] == "ada@m\u00fcller.example"
 
 
+@pytest.mark.quick_on("sqlite")
 async def test_nobody_costs_as_much_as_a_wrong_password(
     people: TenantUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +182,7 @@ async def test_setting_a_password_keeps_only_the_session_it_is_told_to(people: T
     assert [session.id for session in left] == [kept.id]
 
 
+@pytest.mark.quick_on("sqlite")
 @pytest.mark.parametrize(
     ("options", "password", "name"),
     [
@@ -213,6 +215,7 @@ async def test_a_password_that_breaks_a_rule_is_refused_by_name(
     assert refusal.value.name == name
 
 
+@pytest.mark.quick_on("sqlite")
 async def test_the_strength_refusal_says_which_rules_were_met(people: TenantUnderTest) -> None:
     await people.configure(passwordPolicy="good")
     with pytest.raises(PasswordRefused) as refusal:
@@ -230,6 +233,7 @@ async def test_the_strength_refusal_says_which_rules_were_met(people: TenantUnde
     assert refusal.value.policy.startswith("* At least 8 characters in length\n")
 
 
+@pytest.mark.quick_on("sqlite")
 async def test_claims_follow_the_scopes(people: TenantUnderTest) -> None:
     user = await people.add_user(given_name="Ada", email_verified=True)
     profile = await find_profile(people.store, people.tenant, user["user_id"])

@@ -61,6 +61,7 @@ async def test_a_new_user_is_answered_as_recorded(people: TenantUnderTest) -> No
     assert await signs_in(people, "chuck782@example.com", "Passwords hide their chuck")
 
 
+@pytest.mark.quick_on("sqlite")
 async def test_name_nickname_and_picture_follow_from_the_address(people: TenantUnderTest) -> None:
     user = await people.add_user("auzironian@example.com")
 
@@ -103,6 +104,7 @@ async def test_a_user_name_cannot_be_someone_elses_address(people: TenantUnderTe
     assert (await people.api("POST", "users", body)).status == 409
 
 
+@pytest.mark.quick_on("sqlite")
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -138,12 +140,14 @@ async def test_a_connection_that_no_application_uses_takes_no_users(people: Tena
     assert (reply.status, reply.json()["message"]) == (400, "Connection is disabled.")
 
 
+@pytest.mark.quick_on("sqlite")
 async def test_a_weak_password_is_refused_in_auth0s_words(people: TenantUnderTest) -> None:
     body = {"connection": DATABASE, "email": "ada@example.com", "password": "short"}
     reply = await people.api("POST", "users", body)
     assert (reply.status, reply.json()["message"]) == (400, "PasswordStrengthError: Password is too weak")
 
 
+@pytest.mark.quick_on("sqlite")
 @pytest.mark.parametrize("password", ["ä" * 37 + "A1", "Ab1" + "x" * 70, "Ab1\0xxxxxxx"])
 async def test_a_password_that_bcrypt_would_cut_is_refused(people: TenantUnderTest, password: str) -> None:
     body = {"connection": DATABASE, "email": "ada@example.com", "password": password}
@@ -163,6 +167,7 @@ async def test_metadata_merges_one_level_and_null_removes(people: TenantUnderTes
     assert emptied["user_metadata"] == {}
 
 
+@pytest.mark.quick_on("sqlite")
 @pytest.mark.parametrize(
     ("body", "pair"),
     [
@@ -226,6 +231,7 @@ async def test_a_new_password_works_and_closes_what_the_old_one_opened(people: T
     assert await people.store.all("select 1 from refresh_tokens") == []
 
 
+@pytest.mark.quick_on("sqlite")
 async def test_earlier_passwords_are_refused_while_the_connection_remembers_them(people: TenantUnderTest) -> None:
     await people.configure(password_history={"enable": True, "size": 2}, passwordPolicy="good")
     user = await people.add_user()
@@ -299,11 +305,13 @@ async def test_users_are_listed_in_pages_with_chosen_fields(people: TenantUnderT
     assert (await people.api("GET", "users", connection="other")).json() == []
 
 
+@pytest.mark.quick_on("sqlite")
 async def test_old_search_engines_are_refused(people: TenantUnderTest) -> None:
     reply = await people.api("GET", "users", search_engine="v2")
     assert reply.json()["message"] == "You are not allowed to use search_engine=v2. Use search_engine=v3 instead."
 
 
+@pytest.mark.quick_on("sqlite")
 async def test_a_users_own_token_reaches_only_that_user(people: TenantUnderTest) -> None:
     ada = (await people.add_user("ada@example.com"))["user_id"]
     bob = (await people.add_user("bob@example.com"))["user_id"]
@@ -355,6 +363,7 @@ async def test_odd_user_ids_are_found_when_they_are_encoded(people: TenantUnderT
         assert (await people.api("GET", f"users/{user['user_id']}")).json()["email"] == email
 
 
+@pytest.mark.quick_on("sqlite")
 async def test_the_second_factor_of_the_older_kind_is_taken_off(people: TenantUnderTest) -> None:
     user = await people.add_user()
     path = f"users/{user['user_id']}/multifactor"
@@ -406,6 +415,7 @@ async def test_users_go_with_their_connection(people: TenantUnderTest) -> None:
     assert sorted(left) == ["bob@example.com", fresh["email"]]
 
 
+@pytest.mark.quick_on("sqlite")
 @pytest.mark.parametrize(
     "raw",
     [

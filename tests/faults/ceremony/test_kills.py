@@ -87,6 +87,11 @@ def settle(stage: Stage, live: LiveServer, play: Play | None) -> None:
     stage.end(live, found)
 
 
+def test_a_server_that_is_killed_while_it_builds_leaves_a_ceremony_as_the_protocol_knows_it(stage: Stage) -> None:
+    kill_often(stage, {"build": 0.5}, ["build"], seed=0)
+
+
+@pytest.mark.slow
 def test_a_server_that_is_killed_leaves_a_ceremony_as_the_protocol_knows_it(
     stage: Stage, lasts: dict[str, float]
 ) -> None:
@@ -161,6 +166,10 @@ class Resting:
             ok(steps.approve(other, self.id, approver.code()))
         ok(steps.sign(http, self.id, self.stage.signer))
 
+    def complete(self, live: LiveServer, http: Any) -> None:
+        for step in (self.draft, self.submit, self.hand_in):
+            step(live, http)
+
     def fetch(self, live: LiveServer, http: Any) -> None:
         assert steps.download(http, self.id).status_code == 200
 
@@ -195,6 +204,12 @@ def resting(stage: Stage) -> Iterator[Resting]:
         stage.end(live, resting.before)
 
 
+def test_a_server_that_is_killed_with_a_file_comes_back_with_it(resting: Resting) -> None:
+    resting.act(resting.complete, "ready")
+    resting.act(resting.fetch, "downloaded")
+
+
+@pytest.mark.slow
 def test_a_server_that_is_killed_in_a_state_comes_back_in_it(resting: Resting) -> None:
     resting.act(resting.draft, "draft")
     resting.act(resting.submit, "requirements_pending")

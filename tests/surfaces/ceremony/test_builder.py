@@ -30,6 +30,8 @@ from tests.support.full_tenant import directory
 from tests.surfaces.ceremony.conftest import Build, message_of
 from tests.surfaces.ceremony.keys import Recipient, new_recipient
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 
 @pytest.fixture
 def opened(tmp_path: Path, tenant: TenantScope, recipient: Recipient) -> Callable[[Built], Path]:
@@ -71,6 +73,7 @@ async def test_gpg_opens_it_and_the_manifest_is_true(
     assert all(inside[member.path].count(b"\n") == member.rows for member in manifest.members if member.rows)
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_documents_and_the_sealed_export_restore_the_whole_tenant(
     store: Store, tenant: TenantScope, built: Build, opened: Callable[[Built], Path], tmp_path: Path
 ) -> None:

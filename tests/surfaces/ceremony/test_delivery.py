@@ -52,6 +52,8 @@ from freehold.surfaces.ceremony.delivery.tickets import issue_ticket
 from tests.support.asgi import http_scope
 from tests.support.full_tenant import directory
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 DAY_S = 86_400
 MESSAGE = os.urandom(3 * (1 << 20) + 12_345)
 MASTER = MasterKey([bytes(range(32))])
@@ -261,6 +263,7 @@ async def test_looking_uses_nothing_up(hall: Hall) -> None:
     assert await hall.fetch(value) == MESSAGE
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_a_ticket_begins_one_download_and_lasts_a_minute(hall: Hall) -> None:
     value = await hall.ticket()
     await hall.fetch(value)
@@ -411,6 +414,7 @@ async def test_a_clock_that_is_set_back_prolongs_nothing(hall: Hall) -> None:
     assert (await hall.now()).state == "destroyed"
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_destroying_leaves_neither_the_message_nor_the_file_nor_the_key(hall: Hall) -> None:
     sealed, wrapped = hall.file.read_bytes(), await wrapped_key(hall.store, hall.tenant, hall.artefact)
     sought = [MESSAGE[1000:1064], MESSAGE[-64:], sealed[1000:1064], sealed[-64:], hall.key, wrapped]

@@ -1,4 +1,7 @@
-"""The ceremony in a real browser: two administrators and an executive with passkeys, from the request to the file."""
+"""The ceremony in a real browser: two administrators and an executive with passkeys, from the request to the file.
+
+People with authenticator apps do the same in `test_in_browser`, which is quick.
+"""
 
 import io
 import tarfile
@@ -25,6 +28,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]
         yield live
 
 
+@pytest.mark.slow
 async def test_a_whole_ceremony_by_passkeys(browser: Browser, own_server: LiveServer) -> None:
     problems: list[str] = []
 

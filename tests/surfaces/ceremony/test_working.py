@@ -27,7 +27,7 @@ from tests.support.asgi import http_scope
 from tests.support.ceremonies import Hall, ada, bob, clock, hall, key_of
 
 __all__ = ["ada", "bob", "clock", "hall"]
-pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::RuntimeWarning"), pytest.mark.quick_on("sqlite")]
 
 
 class Services:
@@ -65,6 +65,7 @@ async def ordered(hall: Hall, ada: Administrator, bob: Administrator) -> Ceremon
     return await hall.at("preparing", ada, bob)
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_the_file_is_prepared_handed_out_and_removed(
     hall: Hall, ada: Administrator, ordered: Ceremony, tmp_path: Path
 ) -> None:

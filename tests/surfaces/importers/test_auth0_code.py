@@ -12,6 +12,8 @@ from freehold.domain.extensions import ACTIONS, HOOKS, RULES, actions, bindings,
 from freehold.kernel.declare import SYSTEM, documents
 from tests.surfaces.importers.conftest import Arriving
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 RULE = "function (user, context, callback) { callback(null, user, context); }"
 HOOK = "module.exports = function (user, context, cb) { cb(); };"
 ACTION = "exports.onExecutePostLogin = async (event, api) => {};"

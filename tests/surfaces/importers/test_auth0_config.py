@@ -22,6 +22,8 @@ from freehold.surfaces.importers.lines import BadFile
 from freehold.surfaces.importers.report import Report
 from tests.surfaces.importers.conftest import CALLBACK, Arriving
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
@@ -39,6 +41,7 @@ def details(report: Report, kind: str) -> list[str]:
     return [finding["detail"] for finding in report.findings(kind)]
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_what_was_configured_is_configured_here(arriving: Arriving, config: Path) -> None:
     report = await arriving.arrive(config=config)
     store, tenant = arriving.store, arriving.tenant

@@ -21,6 +21,8 @@ from freehold.surfaces.importers.lines import BadFile
 from freehold.surfaces.importers.report import Report
 from tests.surfaces.importers.conftest import Arriving
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 Write = Callable[[str, str | bytes], Path]
 MAIN = "Username-Password-Authentication"
 PASSWORD = "Correct-Horse-7"
@@ -65,6 +67,7 @@ async def knows_password(arriving: Arriving, identity: str, password: str = PASS
 # --- the whole of it -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_a_whole_export_arrives_and_the_report_says_what_did_not_join(arriving: Arriving, export: Export) -> None:
     report = await arriving.arrive(
         users=(export.users,), hashes=(export.hashes,), factors=(export.factors,), config=export.config
@@ -122,6 +125,7 @@ async def test_a_dry_run_joins_everything_and_writes_nothing(arriving: Arriving,
     assert {table: await arriving.store.all(f"select * from {table} order by 1, 2") for table in tables} == before
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_an_import_that_was_cut_off_is_completed_by_the_next(
     arriving: Arriving, export: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +171,7 @@ async def test_usual_and_other_users_arrive_side_by_side(
     assert await knows_password(arriving, rows[0]["user_id"])
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_a_conflict_behind_many_new_users_is_found_and_named(arriving: Arriving, written: Write) -> None:
     await arriving.arrive(users=(written("first.json", ndjson(profile(99, email="user7@example.com"))),))
     users = written("users.json", ndjson(*(profile(number, password_hash=HASH) for number in range(10))))

@@ -25,6 +25,8 @@ from tests.support.openpgp_keys import now
 from tests.support.people import TenantUnderTest
 from tests.support.signers import DIGEST, Authority, SoftPasskey, issued_form
 
+pytestmark = pytest.mark.quick_on("sqlite")
+
 ADA = AuditActor("administrator", "adm_1", "ada@example.com")
 NOW = now()
 AUTHORITY = Authority(NOW)
@@ -43,6 +45,7 @@ async def actions(people: TenantUnderTest) -> list[str]:
     return [entry.action for entry in entries]
 
 
+@pytest.mark.quick_on("sqlite", "postgresql")
 async def test_who_is_enrolled_is_recorded_and_found(people: TenantUnderTest) -> None:
     person = AUTHORITY.issue()
     certificate = await check_certificate(person.pem, use="person", now=NOW)

