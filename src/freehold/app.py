@@ -52,7 +52,7 @@ from freehold.surfaces.ceremony.api import add_routes as add_ceremony_routes
 from freehold.surfaces.ceremony.delivery.rounds import look_after_exports
 from freehold.surfaces.ceremony.enrolment import add_routes as add_enrolment_routes
 from freehold.surfaces.ceremony.pages import add_routes as add_ceremony_pages
-from freehold.surfaces.ceremony.working import keep_all_in_step
+from freehold.surfaces.ceremony.working import keep_all_in_step, notice_rollbacks
 from freehold.surfaces.management.edge import render_error as render_management_error
 from freehold.surfaces.management.routes import add_routes as add_management_routes
 
@@ -208,6 +208,7 @@ async def open_services(settings: Settings, stack: AsyncExitStack, *, clock: Clo
     stack.push_async_callback(sandbox.close)
     jobs.services = services
     # What should have gone while nobody was here goes before anybody can ask for it.
+    await notice_rollbacks(services)
     await look_after_exports(services)
     await keep_all_in_step(services)
     await jobs.start()

@@ -18,6 +18,7 @@ from freehold.cli.options import (
     settings_for,
 )
 from freehold.domain.audit import Seen, TreeHead, check_log, head_of, latest_head, read_file
+from freehold.domain.ceremonies import rollbacks
 from freehold.kernel.errors import BadRequest, NotFound
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Read the audit log again: is it whole?")
@@ -71,6 +72,28 @@ def verify(
 
     if not asyncio.run(run()):
         raise typer.Exit(1)
+
+
+@app.command()
+def accept(data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Go on with this database after an older copy of it was put back: the file of the other history is set aside."""
+
+    async def run() -> bool:
+        settings = settings_for(data, database)
+        async with opened(settings) as installation:
+            tenants = await installation.tenants.all()
+            if not any([await rollbacks.is_rolled_back(installation.store, tenant) for tenant in tenants]):
+                return False
+            file = settings.audit_file or settings.data.audit_file
+            if file.exists():
+                aside = file.with_name(f"{file.name}.{installation.store.clock.now():%Y%m%dT%H%M%SZ}")
+                file.rename(aside)
+                print(f"The lines of the other history are in {aside.name}.")
+            for tenant in tenants:
+                await rollbacks.accept(installation.store, tenant)
+        return True
+
+    print("Ceremonies can begin again." if asyncio.run(run()) else "Nothing was to be accepted.")
 
 
 @app.command()

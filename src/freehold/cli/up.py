@@ -12,8 +12,8 @@ from freehold.cli.options import DatabaseOption, DataOption, opened
 from freehold.cli.ready import ready_facts, write_ready_file
 from freehold.domain.tenants import lifecycle
 from freehold.kernel.config import Settings, load_settings
-from freehold.kernel.http.server import Tls, bind, serve
 from freehold.kernel.crypto.passwords import HashPolicy
+from freehold.kernel.http.server import Tls, bind, serve
 from freehold.kernel.log import configure, get_logger
 from freehold.kernel.memory import keep_memory_private
 

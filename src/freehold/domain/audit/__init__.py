@@ -4,7 +4,7 @@
 place has accepted it too.
 """
 
-from freehold.domain.audit.checking import Seen, Verdict, check_log, head_of, read_file
+from freehold.domain.audit.checking import Seen, Verdict, check_log, head_of, last_heads, read_file
 from freehold.domain.audit.entries import OPERATOR, SYSTEM_ACTOR, AuditActor, Entry
 from freehold.domain.audit.keys import TreeHead, current_key, fingerprint, is_signed, public_keys
 from freehold.domain.audit.listing import latest_entries
@@ -28,6 +28,6 @@ PACKAGE = Package(
 __all__ = [
     "OPERATOR", "PACKAGE", "SYSTEM_ACTOR", "AuditActor", "Entry", "FileSink", "Proof", "Seen", "TreeHead", "Verdict",
     "Witnesses", "catch_up", "check_log", "checkpoint", "current_key", "entries_of", "fingerprint", "head_of",
-    "head_of_size", "is_signed", "latest_entries", "latest_head", "prove", "prove_consistency", "public_keys",
-    "read_file", "record", "witnesses_of",
+    "head_of_size", "is_signed", "last_heads", "latest_entries", "latest_head", "prove", "prove_consistency",
+    "public_keys", "read_file", "record", "witnesses_of",
 ]  # fmt: skip

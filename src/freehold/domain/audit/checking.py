@@ -5,6 +5,7 @@ file beside it holds: a database that was put back to an older copy is consisten
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,21 @@ def read_file(path: Path, tenant_id: str) -> Seen:
             except (msgspec.MsgspecError, KeyError, TypeError, ValueError, UnicodeDecodeError, BadRequest):
                 seen.strange += bool(line.strip())
     return seen
+
+
+def last_heads(path: Path) -> dict[str, TreeHead]:
+    """The last signed head of each tenant in a file of lines."""
+    found: dict[str, TreeHead] = {}
+    with path.open("rb") as file:
+        for line in file:
+            if b'"head"' not in line:
+                continue
+            with suppress(msgspec.MsgspecError, KeyError, TypeError, UnicodeDecodeError, BadRequest):
+                value = msgspec.json.decode(line)
+                if value["kind"] == "head":
+                    head = head_of(value)
+                    found[head.tenant_id] = head
+    return found
 
 
 def head_of(value: Mapping[str, Any]) -> TreeHead:

@@ -24,6 +24,7 @@ from freehold.domain.ceremonies.records import (
     move,
     note,
 )
+from freehold.domain.ceremonies.rollbacks import refusal_of_freeze
 from freehold.domain.ceremonies.states import STEPS
 from freehold.kernel.config import Settings
 from freehold.kernel.declare import TenantScope
@@ -176,11 +177,14 @@ async def earlier_answer(attempt: Attempt, name: str, ceremony_id: str, asked: d
 
 
 async def check_forward(tx: Transaction, attempt: Attempt) -> None:
-    """Refuse what a set clock or the operator's policy stops. Raises ClockJumped, NotOffered."""
+    """Refuse what a set clock, an older database or the operator's policy stops.
+
+    Raises ClockJumped, RolledBack, NotOffered.
+    """
     if not attempt.policy.offered:
         raise NotOffered
     if not await clocks.look(tx, attempt.tenant):
-        raise clocks.ClockJumped
+        raise await refusal_of_freeze(tx, attempt.tenant)
 
 
 async def record_refusal(attempt: Attempt, name: str, ceremony_id: str, error: FreeholdError) -> None:

@@ -68,7 +68,9 @@ async def is_frozen(reader: Reader, tenant: TenantScope) -> bool:
 
 async def confirm(tx: Transaction, tenant: TenantScope) -> bool:
     """The operator says that the clock is right as it is; False when nothing was frozen."""
-    thawed = await tx.run("delete from ceremony_freezes where tenant_id = :tenant_id", tenant_id=tenant.id)
+    thawed = await tx.run(
+        "delete from ceremony_freezes where tenant_id = :tenant_id and jump_ms <> 0", tenant_id=tenant.id
+    )
     await tx.run("delete from ceremony_clocks where tenant_id = :tenant_id", tenant_id=tenant.id)
     await _set_base(tx, tenant)
     if thawed:

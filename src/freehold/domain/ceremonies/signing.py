@@ -34,6 +34,7 @@ from freehold.domain.ceremonies.records import (
     note,
 )
 from freehold.domain.ceremonies.request import groups
+from freehold.domain.ceremonies.rollbacks import refusal_of_freeze
 from freehold.kernel.config import Settings
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import Conflict, FreeholdError, Unavailable
@@ -114,7 +115,7 @@ async def sign_by_link(
             if not policy_of(settings, tenant).offered:
                 raise NotOffered
             if not await clocks.look(tx, tenant):
-                raise clocks.ClockJumped
+                raise await refusal_of_freeze(tx, tenant)
             if not await began_here(tx, tenant, seen):
                 raise CameWithAnArchive
             _, ceremony, _ = await form_to_sign(tx, tenant, value)

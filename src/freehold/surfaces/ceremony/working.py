@@ -4,12 +4,13 @@ Both are jobs that may come twice or be interrupted anywhere. A round every minu
 its file, whichever of the two ended first.
 """
 
+import asyncio
 from contextlib import suppress
 from typing import Any
 
-from freehold.domain import ceremonies
+from freehold.domain import audit, ceremonies
 from freehold.domain.audit import AuditActor
-from freehold.domain.ceremonies import Ceremony, Incomplete
+from freehold.domain.ceremonies import Ceremony, Incomplete, rollbacks
 from freehold.kernel import log
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import Conflict, Unavailable
@@ -18,7 +19,14 @@ from freehold.kernel.store import Store, Transaction
 from freehold.surfaces.ceremony.build.builder import Recipient
 from freehold.surfaces.ceremony.build.preparing import Plan, prepare_export
 from freehold.surfaces.ceremony.build.sealing import BuildFailed
-from freehold.surfaces.ceremony.delivery.artefacts import DESTROYED, Artefact, NewArtefact, artefact_of, insert_artefact
+from freehold.surfaces.ceremony.delivery.artefacts import (
+    DESTROYED,
+    Artefact,
+    NewArtefact,
+    all_artefacts,
+    artefact_of,
+    insert_artefact,
+)
 from freehold.surfaces.ceremony.delivery.destruction import clear_traces, destroy
 from freehold.surfaces.ceremony.delivery.stores import StoreUnavailable, store_named
 
@@ -26,6 +34,7 @@ TOPIC_STEP = "ceremony.in_step"
 EVERY_S = 60
 DAY_S = 86_400
 MOST_ATTEMPTS = 3
+ROLLED_BACK = "an older copy of the database was put back"
 _MAY_PASS = frozenset({"worker_died", "not_written", "disk_full", "interrupted"})
 """Reasons of a failed build that may be gone at the next attempt."""
 
@@ -126,6 +135,34 @@ async def follow_download(
     details = {"artefact": artefact.id, "sha256": artefact.sha256, "sent": sent}
     await ceremonies.record_download(tx, tenant, ceremony, actor=actor, details=details)
     return True
+
+
+async def notice_rollbacks(services: Any) -> None:
+    """Before the first answer: end whatever an older copy of the database brought back."""
+    file = services.settings.audit_file or services.settings.data.audit_file
+    if not file.exists():
+        return
+    heads = await asyncio.to_thread(audit.last_heads, file)
+    for tenant in await services.tenants.all():
+        head = heads.get(tenant.id)
+        if head is None:
+            continue
+        async with services.store.transaction() as tx:
+            same = await rollbacks.look(tx, tenant, head)
+        if not same:
+            await _end_all(services, tenant)
+
+
+async def _end_all(services: Any, tenant: TenantScope) -> None:
+    """Destroy files and end ceremonies; what cannot be done now is done when the server starts again."""
+    store: Store = services.store
+    for artefact in await all_artefacts(store, tenant):
+        if artefact.state != DESTROYED:
+            await destroy(store, services.settings, tenant, artefact.id, because=ROLLED_BACK)
+    for ceremony in await ceremonies.list_ceremonies(store, tenant):
+        if ceremony.is_active or ceremony.state == "draft":
+            with suppress(Conflict, Unavailable):
+                await ceremonies.end_by_operator(store, tenant, ceremony.id, reason=ROLLED_BACK)
 
 
 async def go_round(job: Job) -> None:
