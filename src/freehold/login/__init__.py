@@ -12,7 +12,7 @@ from freehold.kernel.http.response import Response
 from freehold.kernel.http.router import Router
 from freehold.login import assets, flow, landing, outbox, second_factor
 from freehold.login.answers import form_post, render_page_error, web_message, with_error_page
-from freehold.login.cookies import forget_session, is_bound_to, session_cookie
+from freehold.login.cookies import forget_session, is_bound_to, session_cookie, set_session
 from freehold.login.devices import device_of
 from freehold.login.flow import End, ask_consent, ask_more, ask_second_factor, begin, send_elsewhere, start
 from freehold.login.pages import web_origin
@@ -99,6 +99,7 @@ __all__ = [
     "send_elsewhere",
     "session_cookie",
     "session_rules",
+    "set_session",
     "start",
     "stayed",
     "web_message",

@@ -126,9 +126,20 @@ def _form(name: str, given: Sequence[Any]) -> None:
     raise BadCommand(f"{name} needs a form, and there are no forms here")
 
 
+def _moment(name: str, given: Sequence[Any]) -> None:
+    if not given or not isinstance(given[0], int | float) or isinstance(given[0], bool) or not 0 <= given[0] < 2**53:
+        raise BadCommand(f"{name} takes milliseconds since 1970")
+
+
+def _mode(name: str, given: Sequence[Any]) -> None:
+    if not given or given[0] not in {"persistent", "non-persistent"}:
+        raise BadCommand(f"{name} takes persistent or non-persistent")
+
+
 _CHECKS = {
     "setCustomClaim": _key_and_value, "setAppMetadata": _key_and_value, "setUserMetadata": _key_and_value,
     "setMetadata": _key_and_value, "addScope": _scope, "removeScope": _scope, "addTargetScope": _scope,
     "removeTargetScope": _scope, "setTargetScopes": _scopes, "sendUserTo": _url, "deny": _text, "error": _text,
-    "recordMethod": _url, "setPrimaryUser": _text, "render": _form,
+    "recordMethod": _url, "setPrimaryUser": _text, "setExpiresAt": _moment, "setIdleExpiresAt": _moment,
+    "setCookieMode": _mode, "deleteMetadata": _key_and_value, "render": _form,
 }  # fmt: skip

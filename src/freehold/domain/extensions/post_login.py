@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from freehold.domain.extensions import rules
 from freehold.domain.extensions.commands import METHODS, BadCommand, checked
 from freehold.domain.extensions.executions import Execution
+from freehold.domain.extensions.rule_client import access_token, wants_client
 from freehold.domain.extensions.running import Deadline, deployed_at, legacy_script, run, script_of, secrets_of
 from freehold.domain.extensions.sandbox import Outcome
 from freehold.kernel.declare import TenantScope
@@ -121,7 +122,8 @@ async def _run_rules(
     if not enabled:
         return
     configuration = await _configuration(services.store, tenant)
-    around = {"domain": tenant.domain, "baseUrl": tenant.management_audience.rstrip("/"), "accessToken": ""}
+    token = await access_token(services.store, tenant) if wants_client(enabled) else ""
+    around = {"domain": tenant.domain, "baseUrl": tenant.management_audience.rstrip("/"), "accessToken": token}
     user, context = _rule_user(facts), _rule_context(tenant, facts, came_back=came_back)
     execution = Execution(RULES_TRIGGER, tenant.clock.now_ms())
     verdict.executions.append(execution)
@@ -129,7 +131,7 @@ async def _run_rules(
         script = await legacy_script(services, tenant, rule.id, rule.script, "rule")
         outcome = await run(
             services, tenant, script, "", [user, context, around], name=rule.name, execution=execution,
-            deadline=deadline, secret_values=configuration, answers=ask,
+            deadline=deadline, secret_values=configuration, answers=ask, hidden=[token] if token else (),
         )  # fmt: skip
         verdict.rules.append(rule.id)
         if outcome.error is not None:
@@ -349,12 +351,12 @@ def _take_commands(commands: list[tuple[str, list[Any]]], verdict: Verdict, fact
             # Whichever factor it names, the user is asked for one of those there are: never for none.
             verdict.factors.append((name.partition(".")[2], given))
             verdict.multifactor = verdict.multifactor or {"provider": "any", "allowRememberBrowser": False}
-        elif name in {"session.revoke", "refreshToken.revoke"}:
-            verdict.denied = ("access_denied", str((given or [""])[0] or "Access denied"))
         elif name.startswith("session."):
             verdict.session.append((name.partition(".")[2], given))
         elif name.startswith("refreshToken."):
             verdict.refresh_token.append((name.partition(".")[2], given))
+        if name in {"session.revoke", "refreshToken.revoke"}:
+            verdict.denied = ("access_denied", str((given or [""])[0] or "Access denied"))
 
 
 _MEMBERS = {

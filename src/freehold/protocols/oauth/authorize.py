@@ -36,6 +36,7 @@ from freehold.domain.sessions import (
     issue_code,
     touch_session,
 )
+from freehold.domain.sessions.adjusting import adjust_session, hand_over, revoke
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import Profile, find_profile, record_return
 from freehold.kernel.declare import TenantScope, documents
@@ -56,6 +57,7 @@ from freehold.protocols.oauth.authorize_request import Authorize, AuthorizeError
 from freehold.protocols.oauth.custom_code import Occasion, carry_out, custom_of, decide, kept, read_kept
 from freehold.protocols.oauth.errors import OAuthError
 from freehold.protocols.oauth.id_tokens import read_hint, sign_id_token
+from freehold.protocols.oauth.primary_user import primary_of
 from freehold.protocols.oauth.redirect_uris import is_localhost
 from freehold.protocols.oauth.responses import respond, respond_error
 from freehold.protocols.oauth.user_tokens import may_still_sign_in
@@ -349,6 +351,12 @@ async def _issue(arrival: Arrival) -> Response:
         if elsewhere is not None:
             return elsewhere
     custom = custom_of(verdict, scopes, tenant=tenant, audience=request.audience if arrival.api is not None else None)
+    primary = await primary_of(store, tenant, user, verdict, methods=session.methods, audience=request.audience)
+    if primary is not None:
+        user = primary
+        scopes, permissions = await granted_scopes(
+            store, tenant, arrival.api, allowed=arrival.allowed, user_id=user.user_id, asked=request.scopes
+        )
     scopes = custom.scopes(scopes)
     payload = _code_payload(arrival, session, scopes, consented=await _needs_consent(arrival))
     if verdict is not None:
@@ -357,12 +365,16 @@ async def _issue(arrival: Arrival) -> Response:
     async with store.transaction() as tx:
         if arrival.transaction is not None and not await finish_login(tx, tenant, arrival.transaction):
             raise PageError(OVER)
+        if primary is not None:
+            value = login.session_cookie(arrival.http)
+            session = await hand_over(tx, tenant, session, user_id=user.user_id, value=value)
         details = await carry_out(tx, tenant, user.user_id, verdict)
         if "code" in request.wants:
             members["code"] = await issue_code(
                 tx, tenant, client_id=client.client_id, user_id=user.user_id, payload=payload
             )
         await _note_visit(tx, arrival, session, user, details)
+        adjusted = await adjust_session(tx, tenant, session, verdict.session if verdict is not None else ())
     front = [scope for scope in scopes if scope != "offline_access"]
     if "token" in request.wants:
         members["access_token"], members["expires_in"] = await sign_user_access_token(
@@ -377,7 +389,11 @@ async def _issue(arrival: Arrival) -> Response:
             auth_time=session.auth_time if request.max_age is not None else None, amr=amr_of(session),
             access_token=members.get("access_token"), code=members.get("code"), custom=custom.id_token,
         )  # fmt: skip
-    return respond(arrival.http, request, members)
+    response = respond(arrival.http, request, members)
+    value = login.session_cookie(arrival.http)
+    if value and (adjusted.persistent, adjusted.expires_at_ms) != (session.persistent, session.expires_at_ms):
+        login.set_session(response, adjusted, value, now_ms=tenant.clock.now_ms())
+    return response
 
 
 async def _ask_code(arrival: Arrival, session: Session, user: Profile, scopes: Sequence[str]) -> Verdict | None:
@@ -410,6 +426,10 @@ async def _follow(arrival: Arrival, session: Session, verdict: Verdict) -> Respo
     """
     if verdict.denied is not None:
         async with arrival.store.transaction() as tx:
+            await revoke(
+                tx, arrival.tenant, user_id=session.user_id, session_id=session.id, token_id=None,
+                session=verdict.session, refresh_token=(),
+            )  # fmt: skip
             details = await carry_out(tx, arrival.tenant, session.user_id, verdict)
             if arrival.transaction is None and not arrival.is_silent:
                 await _record(

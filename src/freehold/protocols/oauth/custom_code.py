@@ -19,6 +19,7 @@ from freehold.domain.extensions import claims
 from freehold.domain.extensions.executions import keep_all, summary
 from freehold.domain.extensions.post_login import Facts, Verdict, has_code, run_post_login
 from freehold.domain.sessions import Session
+from freehold.domain.sessions.adjusting import Commands
 from freehold.domain.users import USERS, Profile
 from freehold.kernel.clock import iso
 from freehold.kernel.declare import TenantScope, documents
@@ -36,6 +37,8 @@ class Custom:
     access_token: Mapping[str, Any]
     added: Sequence[str] = ()
     removed: Sequence[str] = ()
+    refresh: Commands = ()
+    """What code asked for the refresh token."""
 
     def scopes(self, granted: Sequence[str]) -> list[str]:
         """The scopes that were granted, with those that code added and without those it took away."""
@@ -43,14 +46,15 @@ class Custom:
 
     def as_payload(self) -> dict[str, Any]:
         """As a code carries it."""
-        return {"id": self.id_token, "access": self.access_token, "added": self.added, "removed": self.removed}
+        return {"id": self.id_token, "access": self.access_token, "added": self.added, "removed": self.removed,
+                "refresh": self.refresh}  # fmt: skip
 
     @classmethod
     def of_payload(cls, payload: Mapping[str, Any] | None) -> "Custom":
         """What a code carried."""
         if not payload:
             return NOTHING
-        return cls(payload["id"], payload["access"], payload["added"], payload["removed"])
+        return cls(payload["id"], payload["access"], payload["added"], payload["removed"], payload.get("refresh", ()))
 
 
 NOTHING = Custom({}, {})
@@ -73,6 +77,7 @@ class Occasion:
     amr: Sequence[str] = ()
     transaction: Mapping[str, Any] | None = None
     can_redirect: bool = False
+    refresh_token: dict[str, Any] | None = None
 
     @property
     def store(self) -> Store:
@@ -109,6 +114,7 @@ def custom_of(verdict: Verdict | None, granted: Sequence[str], *, tenant: Tenant
         claims.allowed(verdict.access_token, only_namespaced=only_namespaced),
         [scope for scope in verdict.scopes if scope not in granted],
         [scope for scope in granted if scope not in verdict.scopes],
+        verdict.refresh_token,
     )
 
 
@@ -165,10 +171,21 @@ async def _facts(occasion: Occasion) -> Facts:
         roles=[name for _, name in await roles_of(store, tenant, user.user_id)],
         logins_count=int(shown.get("logins_count") or 0),
         methods=methods,
-        session={"id": session.id, "user_id": session.user_id} if session is not None else None,
+        session=_session_facts(session) if session is not None else None,
+        refresh_token=occasion.refresh_token,
         transaction=dict(occasion.transaction or {}),
         can_redirect=occasion.can_redirect,
     )
+
+
+def _session_facts(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id, "user_id": session.user_id, "created_at": iso(session.created_at_ms),
+        "authenticated_at": iso(session.authenticated_at_ms), "updated_at": iso(session.updated_at_ms),
+        "idle_expires_at": iso(session.idle_expires_at_ms), "expires_at": iso(session.expires_at_ms),
+        "clients": [{"client_id": client_id} for client_id in session.clients], "device": dict(session.device),
+        "metadata": dict(session.metadata or {}),
+    }  # fmt: skip
 
 
 def _answers(occasion: Occasion) -> dict[str, Any]:

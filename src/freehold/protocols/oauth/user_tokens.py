@@ -5,7 +5,7 @@ itself writes, so that both are durable before the answer or neither is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from freehold.domain.authenticators import MFA
 from freehold.domain.connections import enabled_connections
 from freehold.domain.extensions.post_login import Verdict
 from freehold.domain.sessions import RefreshPolicy, issue_refresh_token
+from freehold.domain.sessions.adjusting import Commands, adjust_refresh_token, revoke
 from freehold.domain.users import Profile
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Store, Transaction
@@ -27,6 +28,7 @@ from freehold.protocols.oauth.custom_code import Custom, Occasion, carry_out, cu
 from freehold.protocols.oauth.errors import CodeRefused, OAuthError
 from freehold.protocols.oauth.exchange import TokenRequest
 from freehold.protocols.oauth.id_tokens import sign_id_token
+from freehold.protocols.oauth.primary_user import primary_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Issue:
     consented: bool = False
     """The user was asked for consent; without it no token is issued any more."""
     refreshable: bool = True
+    refresh_token: dict[str, Any] | None = None
+    """What code is told of the refresh token that is exchanged."""
     custom: Custom | None = None
     """What code added when the sign-in was decided; None asks code now."""
 
@@ -69,6 +73,8 @@ class Prepared:
     scopes: list[str]
     refreshable: bool
     verdict: Verdict | None = None
+    refresh: Commands = ()
+    """What code asked for the refresh token."""
 
 
 async def prepare(request: TokenRequest, wanted: Issue) -> Prepared:
@@ -85,6 +91,15 @@ async def prepare(request: TokenRequest, wanted: Issue) -> Prepared:
     if custom is None:
         verdict = await _ask_code(request, wanted, scopes)
         custom = custom_of(verdict, scopes, tenant=tenant, audience=api.identifier if api is not None else None)
+        primary = await primary_of(
+            store, tenant, wanted.user, verdict, methods=[{"name": name} for name in wanted.amr],
+            audience=api.identifier if api is not None else None,
+        )  # fmt: skip
+        if primary is not None:
+            wanted = replace(wanted, user=primary)
+            scopes, permissions = await granted_scopes(
+                store, tenant, api, allowed=allowed, user_id=primary.user_id, asked=wanted.scopes
+            )
     scopes = custom.scopes(scopes)
     refreshable = wanted.refreshable and "offline_access" in scopes and "refresh_token" in client.grant_types
     if "offline_access" in scopes and not refreshable and wanted.refreshable:
@@ -103,7 +118,7 @@ async def prepare(request: TokenRequest, wanted: Issue) -> Prepared:
         answer["scope"] = " ".join(scopes)
     answer["expires_in"] = lifetime_s
     answer["token_type"] = "Bearer"  # noqa: S105 - not a secret
-    return Prepared(wanted, answer, scopes, refreshable, verdict)
+    return Prepared(wanted, answer, scopes, refreshable, verdict, custom.refresh)
 
 
 async def settle(tx: Transaction, request: TokenRequest, prepared: Prepared) -> None:
@@ -119,6 +134,7 @@ async def _ask_code(request: TokenRequest, wanted: Issue, scopes: Sequence[str])
         http=request.http, user=wanted.user, client=request.client, api=wanted.api, connection=wanted.connection,
         protocol="oauth2-refresh-token" if wanted.gty == "refresh_token" else "oauth2-password", scopes=scopes,
         ip=request.ip, body=request.params, amr=wanted.amr, transaction={"requested_scopes": list(wanted.asked)},
+        refresh_token=wanted.refresh_token,
     )  # fmt: skip
     verdict = await decide(occasion)
     if verdict is None:
@@ -126,6 +142,11 @@ async def _ask_code(request: TokenRequest, wanted: Issue, scopes: Sequence[str])
     demanded = verdict.multifactor is not None and MFA not in wanted.amr
     if verdict.denied is not None or demanded:
         async with request.store.transaction() as tx:
+            await revoke(
+                tx, request.tenant, user_id=wanted.user.user_id, session_id=wanted.sid,
+                token_id=(wanted.refresh_token or {}).get("id"), session=verdict.session,
+                refresh_token=verdict.refresh_token,
+            )  # fmt: skip
             request.notes["details"] = await carry_out(tx, request.tenant, wanted.user.user_id, verdict)
         if verdict.denied is not None:
             raise CodeRefused(*verdict.denied)
@@ -140,7 +161,7 @@ async def issue(tx: Transaction, request: TokenRequest, prepared: Prepared) -> d
     if not prepared.refreshable:
         return answer
     scope = " ".join(prepared.scopes)
-    _, value = await issue_refresh_token(
+    token, value = await issue_refresh_token(
         tx,
         request.tenant,
         user_id=wanted.user.user_id,
@@ -159,6 +180,7 @@ async def issue(tx: Transaction, request: TokenRequest, prepared: Prepared) -> d
             "consented": wanted.consented,
         },
     )
+    await adjust_refresh_token(tx, request.tenant, token, prepared.refresh)
     return {"access_token": answer["access_token"], "refresh_token": value, **answer}
 
 

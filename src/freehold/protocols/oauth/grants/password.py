@@ -20,6 +20,7 @@ from freehold.domain.users import (
     find_for_login,
     keep_rehash,
     record_login,
+    record_return,
 )
 from freehold.kernel.declare import documents
 from freehold.protocols.oauth import mfa_tokens
@@ -129,7 +130,12 @@ async def _issue(
         await _ask_for_more(request, found, verification, attempt, waiting)
     async with store.transaction() as tx:
         await attempt.succeeded(tx)
-        await record_login(tx, tenant, found, ip=request.ip, verification=verification)
+        signed_in = prepared.wanted.user.user_id
+        if signed_in == user.user_id:
+            await record_login(tx, tenant, found, ip=request.ip, verification=verification)
+        else:
+            await record_return(tx, tenant, signed_in, ip=request.ip)
+            request.notes["user_id"] = signed_in
         answer = await issue(tx, request, prepared)
         await record(tx, request, "sepft", scope=" ".join(prepared.scopes))
         return answer

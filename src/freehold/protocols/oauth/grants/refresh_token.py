@@ -14,7 +14,9 @@ from freehold.domain.sessions import (
     exchange_refresh_token,
     find_refresh_token,
 )
+from freehold.domain.sessions.adjusting import adjust_refresh_token
 from freehold.domain.users import find_profile
+from freehold.kernel.clock import iso
 from freehold.login import device_of
 from freehold.protocols.oauth.audiences import find_api
 from freehold.protocols.oauth.errors import InvalidGrant
@@ -50,6 +52,8 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
             if prepared is None:  # it changed meanwhile: nothing is used up
                 raise InvalidGrant(UNKNOWN)
             await settle(tx, request, prepared)
+            if exchange.token is not None:
+                await adjust_refresh_token(tx, tenant, exchange.token, prepared.refresh)
             await record(tx, request, "sertft", scope=" ".join(prepared.scopes))
             return _answer(prepared.answer, exchange)
         if exchange.outcome is Outcome.REUSED and exchange.token is not None:
@@ -101,8 +105,19 @@ async def _prepare(request: TokenRequest, found: RefreshToken) -> Prepared:
         grant_id=found.grant_id,
         gty="refresh_token",
         refreshable=False,
+        refresh_token=_facts(found),
     )
     return await prepare(request, wanted)
+
+
+def _facts(found: RefreshToken) -> dict[str, Any]:
+    ends = {"expires_at": found.expires_at_ms, "idle_expires_at": found.idle_expires_at_ms}
+    return {
+        "id": found.id, "user_id": found.user_id, "client_id": found.client_id, "session_id": found.session_id,
+        "created_at": iso(found.created_at_ms), "rotating": found.rotating, "device": dict(found.device),
+        "resource_servers": [dict(each) for each in found.resource_servers], "metadata": dict(found.metadata or {}),
+        **{name: iso(value) for name, value in ends.items() if value is not None},
+    }  # fmt: skip
 
 
 def _answer(tokens: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
