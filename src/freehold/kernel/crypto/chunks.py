@@ -22,41 +22,56 @@ _FORM = b"FHCHUNK1"
 _PREFIX_BYTES = 7
 HEADER_BYTES = len(_FORM) + _PREFIX_BYTES
 _MOST_CHUNKS = 1 << 32
+_RUN_CHUNKS = 16
 
 
 class ChunkSealer:
-    """Seals what is written to it and hands it on; `finish` must be called, or the content has no end."""
+    """Seals what is written to it and hands it on; `finish` must be called, or the content has no end.
 
-    def __init__(self, key: bytes, write: Callable[[bytes], object], *, context: str) -> None:
+    `write` must be done with what it is given when it returns: the next run of chunks is sealed into the same memory.
+    """
+
+    def __init__(self, key: bytes, write: Callable[[memoryview], object], *, context: str) -> None:
         self._aead = AESGCM(key)
         self._write = write
         self._header = _FORM + os.urandom(_PREFIX_BYTES)
         self._context = self._header + context.encode()
         self._pending = bytearray()
+        self._run = memoryview(bytearray(_RUN_CHUNKS * SEALED_CHUNK_BYTES))
         self._number = 0
         self.plain_bytes = 0
-        self._write(self._header)
+        self._write(memoryview(self._header))
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytes | bytearray | memoryview) -> None:
         """Seal more; the last chunk is held back until it is known whether it is the last."""
-        self._pending += content
-        self.plain_bytes += len(content)
-        if len(self._pending) <= CHUNK_BYTES:
+        left = memoryview(content)
+        self.plain_bytes += len(left)
+        missing = CHUNK_BYTES - len(self._pending)
+        if len(left) <= missing:
+            self._pending += left
             return
-        whole = (len(self._pending) - 1) // CHUNK_BYTES * CHUNK_BYTES
-        ready = bytes(memoryview(self._pending)[:whole])
-        del self._pending[:whole]
-        self._write(b"".join([self._seal(ready[at : at + CHUNK_BYTES]) for at in range(0, whole, CHUNK_BYTES)]))
+        self._pending += left[:missing]
+        whole = missing + (len(left) - missing - 1) // CHUNK_BYTES * CHUNK_BYTES
+        chunks: list[bytearray | memoryview] = [self._pending]
+        chunks += [left[at : at + CHUNK_BYTES] for at in range(missing, whole, CHUNK_BYTES)]
+        for first in range(0, len(chunks), _RUN_CHUNKS):
+            end = 0
+            for chunk in chunks[first : first + _RUN_CHUNKS]:
+                end = self._seal(chunk, end)
+            self._write(self._run[:end])
+        self._pending[:] = left[whole:]
 
     def finish(self) -> int:
         """Seal the last chunk, which may be empty; how many sealed bytes there are."""
-        self._write(self._seal(bytes(self._pending), last=True))
+        self._write(self._run[: self._seal(self._pending, 0, last=True)])
         return sealed_size(self.plain_bytes)
 
-    def _seal(self, chunk: bytes, *, last: bool = False) -> bytes:
-        nonce = _nonce(self._header, self._number, last=last)
+    def _seal(self, chunk: bytearray | memoryview, at: int, *, last: bool = False) -> int:
+        """Where the sealed chunk ends that begins there."""
+        end = at + len(chunk) + TAG_BYTES
+        self._aead.encrypt_into(_nonce(self._header, self._number, last=last), chunk, self._context, self._run[at:end])
         self._number += 1
-        return self._aead.encrypt(nonce, chunk, self._context)
+        return end
 
 
 class ChunkOpener:
@@ -77,7 +92,7 @@ class ChunkOpener:
         until = min(HEADER_BYTES + (last + 1) * SEALED_CHUNK_BYTES, self.plain_bytes + _overhead(self._count))
         return HEADER_BYTES + first * SEALED_CHUNK_BYTES, until
 
-    def open(self, number: int, sealed: bytes) -> bytes:
+    def open(self, number: int, sealed: bytes | memoryview) -> bytes:
         """A chunk. Raises CannotOpen."""
         try:
             nonce = _nonce(self._header, number, last=number == self._count - 1)
@@ -85,7 +100,7 @@ class ChunkOpener:
         except InvalidTag:
             raise CannotOpen(f"chunk {number} was changed, moved or cut off") from None
 
-    def open_run(self, start: int, sealed: bytes) -> Iterator[bytes]:
+    def open_run(self, start: int, sealed: bytes | memoryview) -> Iterator[bytes]:
         """Chunks that follow each other; `start` is where they begin in the file, and each must be whole."""
         number = (start - HEADER_BYTES) // SEALED_CHUNK_BYTES
         for at in range(0, len(sealed), SEALED_CHUNK_BYTES):
