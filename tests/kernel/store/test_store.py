@@ -598,6 +598,49 @@ async def test_a_snapshot_does_not_change(store: Store) -> None:
     assert await ids(store) == ["b"]
 
 
+async def test_another_process_can_read_what_a_snapshot_reads(store: Store, clock: FakeClock) -> None:
+    """What is written between the two openings would show, were it possible."""
+    other = open_store(store.url, clock=clock)
+    begin, opened, written = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    found = []
+
+    async def read_beside(view: str) -> None:
+        async with other.snapshot(like=view) as snapshot:
+            await snapshot.one("select 1 from things")
+            opened.set()
+            await written.wait()
+            found.append(await snapshot.all("select id from things"))
+
+    async def beside(view: str) -> None:
+        reading.append(asyncio.create_task(read_beside(view)))
+        begin.set()
+        await opened.wait()
+
+    async def write() -> None:
+        await begin.wait()
+        await other.run(INSERT, **thing("b"))
+
+    reading: list[asyncio.Task[None]] = []
+    writing = asyncio.create_task(write())
+    await store.run(INSERT, **thing("a"))
+    async with store.snapshot(beside=beside) as snapshot:
+        await writing
+        found.append(await snapshot.all("select id from things"))
+        written.set()
+        await asyncio.gather(*reading)
+    assert found == [[("a",)], [("a",)]]
+    assert await ids(store) == ["a", "b"]
+    await other.close()
+
+
+async def test_rows_are_joined_in_their_order(store: Store) -> None:
+    for name in ("b", "a", "c"):
+        await store.run(INSERT, **thing(name))
+    rows = "(select id from things where id > :after order by id desc) as found"
+    assert await store.one(f"select joined(id), count(*) from {rows}", after="") == ("c,b,a", 3)
+    assert await store.one(f"select joined(id), count(*) from {rows}", after="x") == (None, 0)
+
+
 async def test_a_snapshot_scans_in_chunks_and_other_queries_may_come_between(store: Store) -> None:
     async with store.transaction() as tx:
         await tx.run_many(INSERT, [thing(f"{n:04d}") for n in range(2500)])

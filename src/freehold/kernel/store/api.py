@@ -6,7 +6,7 @@ two databases spell differently is a dialect word (see `dialect`). Rows are plai
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
 
@@ -253,8 +253,13 @@ class Store(Reader, Protocol):
         """Every row of a query that may take long, off the loop. Raises QueryTimeout."""
         ...
 
-    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """One consistent view for long scans."""
+    def snapshot(
+        self, *, like: str | None = None, beside: Callable[[str], Awaitable[None]] | None = None
+    ) -> AbstractAsyncContextManager[Snapshot]:
+        """One consistent view for long scans.
+
+        `beside` is called with a name while nothing can change; what other processes open `like` it is the same view.
+        """
         ...
 
     def cache_epoch(self, tenant_id: str) -> int:

@@ -9,6 +9,7 @@
 | `wildcard(value, :pattern)` | the text has the form of a `Wildcard`; case counts |
 | `ilike(value, :pattern)` | LIKE without regard to ASCII case; backslash escapes `%` and `_` |
 | `one_of(column, :values)` | the column is in a list given as `Values` |
+| `joined(column)` | of all rows, the texts with commas between them, in the order in which the rows come |
 | `skip_locked()` | at the end of a subquery: rows another transaction is claiming are passed over |
 
 A path is a `JsonPath` parameter or a literal with dots, `json_text(document, 'a.b')`; only a literal can use an index.
@@ -348,6 +349,7 @@ _SQLITE_WORDS: dict[str, Callable[..., str]] = {
     "wildcard": lambda value, pattern: f"({value} glob {pattern})",
     "ilike": lambda value, pattern: f"({value} like {pattern} escape '\\')",
     "one_of": _sqlite_one_of,
+    "joined": lambda column: f"group_concat({column}, ',')",
     "skip_locked": lambda: "",
 }
 
@@ -361,6 +363,7 @@ _POSTGRESQL_WORDS: dict[str, Callable[..., str]] = {
     "wildcard": lambda value, pattern: f"({value} like {pattern} escape '\\')",
     "ilike": lambda value, pattern: f'(lower(({value}) collate "C") like lower(({pattern}) collate "C") escape \'\\\')',
     "one_of": lambda column, values: f"({column} = any({values}))",
+    "joined": lambda column: f"string_agg({column}, ',')",
     "skip_locked": lambda: "for update skip locked",
 }
 

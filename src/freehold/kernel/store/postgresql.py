@@ -77,12 +77,16 @@ class PostgresqlStore:
             raise QueryTimeout("The search took too long; narrow it down") from None
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator["PostgresqlSnapshot"]:
+    async def snapshot(
+        self, *, like: str | None = None, beside: Callable[[str], Awaitable[None]] | None = None
+    ) -> AsyncIterator["PostgresqlSnapshot"]:
         # A connection of its own: an export may last longer than the pool can spare one.
         connection = await self._translating(_connect(self.url))
         try:
             snapshot = PostgresqlSnapshot(self, connection)
-            await snapshot.open()
+            await snapshot.open(like)
+            if beside is not None:
+                await beside((await snapshot.all("select pg_export_snapshot()"))[0][0])
             yield snapshot
         finally:
             await asyncio.shield(asyncio.ensure_future(_hang_up(connection)))
@@ -405,10 +409,13 @@ class PostgresqlSnapshot:
         self._connection = connection
         self._lock = asyncio.Lock()
 
-    async def open(self) -> None:
-        """Fix the view."""
+    async def open(self, like: str | None = None) -> None:
+        """Fix the view, or take one that another transaction has named."""
         transaction = self._connection.transaction(isolation="repeatable_read", readonly=True)
         await self._store._translating(transaction.start())
+        if like is not None:
+            name = like.replace("'", "")
+            await self._store._translating(self._connection.execute(f"set transaction snapshot '{name}'"))
         # The view is taken by the first query, not by BEGIN.
         await self._store._translating(self._connection.execute("select 1"))
 

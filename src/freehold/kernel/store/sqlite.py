@@ -16,9 +16,9 @@ import asyncio
 import contextlib
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -140,13 +140,18 @@ class SqliteStore:
             raise self._translate(error) from error
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator["SqliteSnapshot"]:
+    async def snapshot(
+        self, *, like: str | None = None, beside: Callable[[str], Awaitable[None]] | None = None
+    ) -> AsyncIterator["SqliteSnapshot"]:
         snapshot = SqliteSnapshot(self)
-        await snapshot.open()
-        try:
+        async with AsyncExitStack() as stack:
+            # Only a transaction can write, and this one does not: whoever begins to read meanwhile sees the same.
+            async with nullcontext() if beside is None else self.transaction():
+                await snapshot.open()
+                stack.push_async_callback(lambda: asyncio.shield(asyncio.ensure_future(snapshot.close())))
+                if beside is not None:
+                    await beside("")
             yield snapshot
-        finally:
-            await asyncio.shield(asyncio.ensure_future(snapshot.close()))
 
     def cache_epoch(self, tenant_id: str) -> int:
         if not self._has_looked:
