@@ -21,6 +21,7 @@ from freehold.registry import REGISTRY
 from freehold.surfaces.ceremony.build import builder
 from freehold.surfaces.ceremony.build.builder import Built
 from freehold.surfaces.ceremony.build.builder import Recipient as OrderedRecipient
+from freehold.surfaces.ceremony.build.contents import InVault
 from freehold.surfaces.ceremony.build.sealing import BuildFailed, sealing
 from freehold.surfaces.transfer.archive import TenantFacts, verify
 from freehold.surfaces.transfer.exporting import export_tenant
@@ -160,14 +161,12 @@ async def test_an_export_encrypted_to_more_or_fewer_than_approved_is_not_finishe
 async def test_a_value_that_was_not_read_stops_the_export(
     built: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from freehold.surfaces.ceremony.build import contents
+    honest = builder.count_values
 
-    honest = contents.count_values
+    async def one_more(*arguments: Any) -> dict[str, InVault]:
+        return {kind: InVault(found.values + 1, found.bytes) for kind, found in (await honest(*arguments)).items()}
 
-    async def one_more(*arguments: Any) -> dict[str, int]:
-        return {kind: count + 1 for kind, count in (await honest(*arguments)).items()}
-
-    monkeypatch.setattr(contents, "count_values", one_more)
+    monkeypatch.setattr(builder, "count_values", one_more)
     with pytest.raises(BuildFailed) as failed:
         await built()
     assert failed.value.reason == "counts_differ"

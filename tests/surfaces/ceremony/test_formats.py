@@ -150,7 +150,7 @@ def test_keys_leave_as_jwk_and_pem_that_sign_alike() -> None:
 def test_a_large_file_goes_on_under_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[str] = []
     tar = ExportTar(lambda _content: None)
-    monkeypatch.setattr(tar, "add", lambda path, _content, rows: names.append(f"{path}:{rows}"))
+    monkeypatch.setattr(tar, "add_pieces", lambda path, _pieces, rows, digest: names.append(f"{path}:{rows}"))
     lines = Lines(tar, numbered(formats.HASHES), part_bytes=100)
     for number in range(7):
         lines.add({"line": "x" * 30, "number": number})
@@ -173,11 +173,14 @@ def test_the_quick_way_gives_the_same_text(members: dict[str, Any]) -> None:
     document |= {"identities": [{"connection": MAIN}], **members}
     text = msgspec.json.encode(document).decode()
     owner = f"auth0|{OID}"
-    quick = formats.PlainWriter('te"nant').lines([owner] * 2, ["", "imported"], [BCRYPT.encode()] * 2, [text] * 2)
+    writer = formats.PlainWriter('te"nant')
+    people = writer.read(f"{text},{text}")
+    quick = writer.lines([owner] * 2, ["", "imported"], [BCRYPT.encode()] * 2, people)
     long = hash_line(f"auth0|{OID}", BCRYPT, formats.read_person(text), connection=MAIN, tenant='te"nant')
-    assert quick.hashes == [msgspec.json.encode(long).decode() + "\n"] * 2
+    assert quick.hashes(0, 2) == (msgspec.json.encode(long).decode() + "\n") * 2
     sealed_part = [vault_line(owner, name, BCRYPT.encode()).decode() for name in ("", "imported")]
-    assert (quick.sealed_part, quick.connections, quick.others) == (sealed_part, [MAIN] * 2, set())
+    assert [quick.sealed_part(0, 1), quick.sealed_part(1, 2)] == sealed_part
+    assert (quick.connections, quick.others) == ([MAIN] * 2, set())
 
 
 @pytest.mark.parametrize(
@@ -201,10 +204,11 @@ def test_whoever_is_not_like_most_goes_the_long_way(owner: str, stored: str, mem
     document = {"email": "a@b.c", "created_at": "2019", "identities": [{"connection": MAIN}]}
     like, unlike = (msgspec.json.encode({**document, **more}).decode() for more in ({}, members))
     owners, hashes = [f"auth0|{OID}", owner, f"auth0|{OID}"], [BCRYPT.encode(), stored.encode(), BCRYPT.encode()]
-    lines = formats.PlainWriter("t").lines(owners, [""] * 3, hashes, [like, unlike, like])
+    writer = formats.PlainWriter("t")
+    lines = writer.lines(owners, [""] * 3, hashes, writer.read(f"{like},{unlike},{like}"))
     assert lines.others == {1}
-    assert lines.hashes[0] == lines.hashes[2]
+    assert lines.hashes(0, 1) == lines.hashes(2, 3)
 
 
 def test_whoever_has_no_user_goes_the_long_way() -> None:
-    assert formats.PlainWriter("t").lines([f"auth0|{OID}"], [""], [BCRYPT.encode()], [None]).others == {0}
+    assert formats.PlainWriter("t").lines([f"auth0|{OID}"], [""], [BCRYPT.encode()], [formats.NOBODY]).others == {0}

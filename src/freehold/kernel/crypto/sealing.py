@@ -89,16 +89,16 @@ class Sealer:
 
     def open_all(self, values: Sequence[bytes], contexts: Sequence[str]) -> list[bytes]:
         """Each value opened in its context: the same as one at a time, at three quarters of the cost."""
-        header, decrypt = self._header, self._aead.decrypt
-        opened = []
+        header, places = self._header, [self._header + context.encode() for context in contexts]
         for sealed, context in zip(values, contexts, strict=True):
-            if sealed[:_HEADER_BYTES] != header or len(sealed) < _SHORTEST:
+            if not sealed.startswith(header) or len(sealed) < _SHORTEST:
                 self.open(sealed, context=context)  # it says what is wrong
-            try:
-                opened.append(decrypt(sealed[_HEADER_BYTES:_BODY_AT], sealed[_BODY_AT:], header + context.encode()))
-            except InvalidTag:
-                raise CannotOpen("the sealed value was changed, or belongs to another place") from None
-        return opened
+        nonces = [sealed[_HEADER_BYTES:_BODY_AT] for sealed in values]
+        bodies = [sealed[_BODY_AT:] for sealed in values]
+        try:
+            return list(map(self._aead.decrypt, nonces, bodies, places))
+        except InvalidTag:
+            raise CannotOpen("the sealed value was changed, or belongs to another place") from None
 
     def lookup_hash(self, value: str | bytes, *, context: str) -> bytes:
         """32 bytes by which a secret can be found without being stored: equal for equal value, key and context."""

@@ -11,10 +11,10 @@ import asyncio
 import fcntl
 import gc
 import os
-import queue
 import shutil
-import threading
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,17 +26,19 @@ from freehold.kernel.crypto.openpgp import OpenPGPError, encrypting_to_pipe
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.declare.registry import Registry
-from freehold.kernel.memory import keep_memory_private
+from freehold.kernel.memory import keep_freed_memory, keep_memory_private
 from freehold.kernel.store import Snapshot, Store, open_store
-from freehold.surfaces.ceremony.build.contents import Contents, Counts, estimate_bytes
+from freehold.surfaces.ceremony.build.contents import Contents, Counts, InVault, count_values, estimate_bytes
+from freehold.surfaces.ceremony.build.hashes import KIND as HASHES
+from freehold.surfaces.ceremony.build.hashes import HashReader
+from freehold.surfaces.ceremony.build.pipes import Feeder, widen
+from freehold.surfaces.ceremony.build.producers import Producers, useful_count
 from freehold.surfaces.ceremony.build.sealing import BuildFailed, Sealed, sealing
 from freehold.surfaces.ceremony.build.tar import ExportTar
 from freehold.surfaces.transfer.archive import MANIFEST, VERSION, LeftOut, Manifest, TenantFacts
 
 SPARE_BYTES = 64 << 20
 """What must stay free on the disk beside the export."""
-PIPE_BYTES = 1 << 20
-_WAITING = 2
 _OPENPGP_MAY_KNOW_WHY = frozenset({"bad_message", "interrupted"})
 
 README = b"""This is a sealed export of a tenant of Freehold, decrypted. Whoever holds it can attack the passwords of
@@ -107,9 +109,14 @@ def key_context(tenant_id: str, artefact_id: str) -> str:
 def run(argument: bytes) -> bytes:
     """The child's function."""
     keep_memory_private()
+    keep_freed_memory()
+    # Millions of small objects without cycles; looking for cycles would cost a third.
+    gc.freeze()
+    gc.disable()
     order = msgspec.json.decode(argument, type=Order)
     try:
-        outcome = Outcome(built=asyncio.run(_open_and_build(order)))
+        with Producers(partial(_serve, order), useful_count()) as producers:
+            outcome = Outcome(built=asyncio.run(_open_and_build(order, producers)))
     except BuildFailed as error:
         outcome = Outcome(reason=error.reason, message=error.message)
     except OpenPGPError as error:
@@ -124,22 +131,38 @@ class _NoEvents:
         raise AssertionError("the process that prepares an export writes nothing into the database")
 
 
-async def _open_and_build(order: Order) -> Built:
+@asynccontextmanager
+async def _opened(order: Order) -> AsyncIterator[tuple[Store, TenantScope, Keyring]]:
     clock = SystemClock()
     store = open_store(order.database_url, clock=clock)
     try:
         keyring = Keyring(MasterKey.load(Path(order.master_key)))
         directory = TenantDirectory(store, keyring, clock, Registry(()), _NoEvents())
-        tenant = await directory.by_id(order.tenant_id)
-        # Millions of small objects without cycles; looking for cycles would cost a third.
-        gc.freeze()
-        gc.disable()
-        return await build(store, tenant, keyring, order, clock=clock)
+        yield store, await directory.by_id(order.tenant_id), keyring
     finally:
         await store.close()
 
 
-async def build(store: Store, tenant: TenantScope, keyring: Keyring, order: Order, *, clock: Clock) -> Built:
+async def _open_and_build(order: Order, producers: Producers) -> Built:
+    async with _opened(order) as (store, tenant, keyring):
+        return await build(store, tenant, keyring, order, clock=store.clock, producers=producers)
+
+
+async def _serve(order: Order, view: str, work: Callable[[HashReader], Awaitable[None]]) -> None:
+    """What a process beside this one does: read the same view."""
+    async with _opened(order) as (store, tenant, _), store.snapshot(like=view) as snapshot:
+        await work(HashReader(snapshot, tenant, order.connections))
+
+
+async def build(
+    store: Store,
+    tenant: TenantScope,
+    keyring: Keyring,
+    order: Order,
+    *,
+    clock: Clock,
+    producers: Producers | None = None,
+) -> Built:
     """Write the file that is ordered, or leave none. Raises BuildFailed, UnusableCertificate."""
     target = Path(order.target)
     approved = [fingerprint for recipient in order.recipients for fingerprint in recipient.subkeys]
@@ -147,18 +170,21 @@ async def build(store: Store, tenant: TenantScope, keyring: Keyring, order: Orde
         raise BuildFailed("nothing_ordered", "The order names no kind of data, or nobody to encrypt to.")
     key = keyring.new_data_key()
     context = key_context(tenant.id, order.artefact_id)
-    async with store.snapshot() as snapshot:
-        await _check_space(snapshot, tenant, order)
+    if producers is not None and (not producers.count or HASHES not in order.kinds):
+        producers = None
+    async with store.snapshot(beside=producers.open if producers else None) as snapshot:
+        in_vault = await count_values(snapshot, tenant)
+        _check_space(in_vault, order)
         snapshot_at = iso(clock.now())
         certificates = [recipient.certificate for recipient in order.recipients]
         failure: BuildFailed | None = None
         with encrypting_to_pipe(certificates, subkeys=approved) as (plaintext, ciphertext):
             for pipe in (plaintext, ciphertext):
-                _widen(pipe)
+                widen(pipe.fileno())
             try:
                 with sealing(ciphertext, target, key, context=context, approved=approved) as process:
                     ciphertext.close()
-                    counts = await _feed(plaintext, snapshot, tenant, order, snapshot_at)
+                    counts = await _feed(plaintext, snapshot, tenant, order, snapshot_at, in_vault, producers)
                     sealed = process.finish()
             except BuildFailed as error:
                 if error.reason not in _OPENPGP_MAY_KNOW_WHY:
@@ -186,15 +212,22 @@ def counts_of(counts: Counts) -> dict[str, Any]:
 
 
 async def _feed(
-    plaintext: IO[bytes], snapshot: Snapshot, tenant: TenantScope, order: Order, snapshot_at: str
+    plaintext: IO[bytes],
+    snapshot: Snapshot,
+    tenant: TenantScope,
+    order: Order,
+    snapshot_at: str,
+    in_vault: Mapping[str, InVault],
+    producers: Producers | None,
 ) -> Counts:
     with Feeder(plaintext) as feeder:
         tar = ExportTar(feeder.write)
         tar.add("README.txt", README)
         for name, content in sorted(order.evidence.items()):
             tar.add(f"evidence/{name}", content)
-        contents = Contents(snapshot, tenant, tar, connections=order.connections)
-        await contents.write(order.kinds)
+        produce = producers.produce if producers else None
+        contents = Contents(snapshot, tenant, tar, connections=order.connections, produce=produce)
+        await contents.write(order.kinds, {kind: found.values for kind, found in in_vault.items()})
         counts = contents.counts
         manifest = Manifest(
             format="freehold-sealed-export",
@@ -220,73 +253,11 @@ async def _feed(
     return counts
 
 
-class Feeder:
-    """Writes into a pipe from a thread, so that the next part is made while OpenPGP takes this one."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe = pipe
-        self._waiting: queue.Queue[bytes | bytearray | None] = queue.Queue(_WAITING)
-        self._error: OSError | None = None
-        self._small = bytearray()
-        self._thread = threading.Thread(target=self._write_all, daemon=True)
-
-    def __enter__(self) -> "Feeder":
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._flush()
-        self._waiting.put(None)
-        self._thread.join()
-        with suppress(BrokenPipeError):
-            self._pipe.close()
-        if self._error is not None and kind is None:
-            raise self._error
-
-    def write(self, content: bytes | bytearray) -> None:
-        """Put something on its way; small pieces go together. Raises OSError once nobody reads any more."""
-        if len(content) < PIPE_BYTES:
-            self._small += content
-            if len(self._small) < PIPE_BYTES:
-                return
-            self._flush()
-            return
-        self._flush()
-        self._put(content)
-
-    def _flush(self) -> None:
-        if self._small:
-            self._put(self._small)
-            self._small = bytearray()
-
-    def _put(self, content: bytes | bytearray) -> None:
-        if self._error is not None:
-            raise self._error
-        self._waiting.put(content)
-
-    def _write_all(self) -> None:
-        while (content := self._waiting.get()) is not None:
-            if self._error is not None:
-                continue
-            try:
-                self._pipe.write(content)
-                self._pipe.flush()
-            except OSError as error:
-                self._error = error
-
-
-async def _check_space(snapshot: Snapshot, tenant: TenantScope, order: Order) -> None:
-    needed = await estimate_bytes(snapshot, tenant, order.kinds) + SPARE_BYTES
+def _check_space(in_vault: Mapping[str, InVault], order: Order) -> None:
+    needed = estimate_bytes(in_vault, order.kinds) + SPARE_BYTES
     free = shutil.disk_usage(Path(order.target).parent).free
     if free < needed:
         raise BuildFailed("disk_full", f"The export needs about {needed >> 20} MiB, and {free >> 20} MiB are free.")
-
-
-def _widen(pipe: IO[bytes]) -> None:
-    """Fewer changes between processes; a system that does not allow it goes on with what it has."""
-    with suppress(AttributeError, OSError):
-        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def target_name(artefact_id: str) -> str:

@@ -6,28 +6,22 @@ are then left out too.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from freehold.kernel import vault
 from freehold.kernel.declare import TenantScope
-from freehold.kernel.store import Row, Snapshot, Values
+from freehold.kernel.store import Snapshot
 from freehold.surfaces.ceremony.build import formats
-from freehold.surfaces.ceremony.build.formats import Identity, Person
+from freehold.surfaces.ceremony.build.hashes import ADMINISTRATORS, KIND, HashReader, Produced, is_of
 from freehold.surfaces.ceremony.build.key_files import PrivateKey, key_files
 from freehold.surfaces.ceremony.build.sealing import BuildFailed
 from freehold.surfaces.ceremony.build.tar import ExportTar, Lines, numbered
 from freehold.surfaces.transfer.archive import PART_BYTES
 from freehold.surfaces.transfer.sealed import vault_line
-
-ADMINISTRATORS = "admin|"
-"""Owners of administrators' values begin with this; they are nobody's users."""
-
-_IN_USE = frozenset({"", "imported"})
-"""Names of the hash that counts; the others are earlier ones."""
 
 _COUNTS = "select kind, count(*), sum(length(sealed)) from vault where tenant_id = :tenant_id group by kind"
 _OF_USERS = """
@@ -36,13 +30,11 @@ left join users u on u.tenant_id = v.tenant_id and u.id = v.owner
 where v.tenant_id = :tenant_id and v.kind = :kind order by v.owner, v.name
 """
 _ALONE = "select owner, name, sealed from vault where tenant_id = :tenant_id and kind = :kind order by owner, name"
-_LINKED = """
-select l.identity, u.document from linked_identities l
-join users u on u.tenant_id = l.tenant_id and u.id = l.user_id
-where l.tenant_id = :tenant_id and one_of(l.identity, :identities)
-"""
 _SIGNING_KEYS = "select id, document from signing_keys where tenant_id = :tenant_id"
 _CONNECTION_KEYS = "select id, document from connection_keys where tenant_id = :tenant_id"
+
+Produce: TypeAlias = Callable[[], AsyncIterator[Produced]]
+"""Makes the lines of all password hashes, a range of owners at a time."""
 
 
 @dataclass(slots=True)
@@ -65,16 +57,23 @@ class Contents:
     """Writes the approved kinds of a tenant into the tar, and counts."""
 
     def __init__(
-        self, snapshot: Snapshot, tenant: TenantScope, tar: ExportTar, *, connections: Sequence[str] = ()
+        self,
+        snapshot: Snapshot,
+        tenant: TenantScope,
+        tar: ExportTar,
+        *,
+        connections: Sequence[str] = (),
+        produce: Produce | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._tenant = tenant
         self._tar = tar
         self._connections = frozenset(connections)
+        self._produce = produce or self._produce_here
         self.counts = Counts()
 
-    async def write(self, kinds: Sequence[str]) -> None:
-        """Write everything of these kinds. Raises BuildFailed when it is not all that the database has."""
+    async def write(self, kinds: Sequence[str], expected: Mapping[str, int]) -> None:
+        """Write everything of these kinds. Raises BuildFailed when it is not as many values as are expected."""
         for kind in sorted(kinds):
             if kind == "password_hashes":
                 await self._write_hashes()
@@ -84,73 +83,35 @@ class Contents:
                 await self._write_keys()
             else:
                 await self._write_secrets(kind)
-        for kind, expected in (await count_values(self._snapshot, self._tenant)).items():
-            if kind in kinds:
-                found = self.counts.values.get(kind, 0) + self.counts.left_out.get(kind, 0)
-                if found != expected:
-                    raise BuildFailed("counts_differ", f"{found} values of {kind} were read, and {expected} are there.")
+            found = self.counts.values.get(kind, 0) + self.counts.left_out.get(kind, 0)
+            if found != expected.get(kind, 0):
+                message = f"{found} values of {kind} were read, and {expected.get(kind, 0)} are there."
+                raise BuildFailed("counts_differ", message)
 
     async def _write_hashes(self) -> None:
-        kind = "password_hashes"
-        vault_part = self._vault_part(kind)
-        hashes, others = self._lines(formats.HASHES), self._lines(formats.OTHER_HASHES)
-        name, limited, counts = self._tenant.name, self._connections, self.counts
-        opened, plain = _Opener(self._tenant, kind), formats.PlainWriter(name)
+        counts = self.counts
+        vault_part = self._vault_part(KIND)
+        plain, others = self._lines(formats.HASHES), self._lines(formats.OTHER_HASHES)
         by_connection: Counter[str] = Counter()
         left_out = 0
-        pending: tuple[str, str, Person] | None = None
-
-        def write_pending() -> None:
-            nonlocal pending
-            if pending is None:
-                return
-            owner, stored, person = pending
-            connection = person.identities[0].connection if person.identities else ""
-            line = formats.hash_line(owner, stored, person, connection=connection, tenant=name)
-            (others if line.password_hash is msgspec.UNSET else hashes).add(line)
-            by_connection[connection] += 1
-            pending = None
-
-        def write_odd(row: Row, person: Person | None, stored: bytes) -> None:
-            nonlocal pending
-            owner, value_name = row[0], row[1]
-            vault_part.add_text(vault_line(owner, value_name, stored))
-            if person is None:
-                counts.without_user += not owner.startswith(ADMINISTRATORS)
-                return
-            # Values come in the order of their names: the current one, earlier ones, one imported and not yet used.
-            if pending is not None and pending[0] != owner:
-                write_pending()
-            if value_name in _IN_USE:
-                pending = (owner, stored.decode(), person)
-
-        async for rows in self._snapshot.scan(_OF_USERS, tenant_id=self._tenant.id, kind=kind):
-            linked = await self._linked(rows)
-            if limited:
-                for row in rows:
-                    person = _person_of(row, linked)
-                    if _is_of(person, limited):
-                        write_odd(row, person, opened.open(*row[:3]))
-                    else:
-                        left_out += 1
-                continue
-            owners, names, sealed, documents = zip(*rows, strict=True)
-            stored = opened.open_all(owners, names, sealed)
-            lines = plain.lines(owners, names, stored, documents)
-            before = pending[0] if pending is not None else None
-            at = 0
-            for odd in [*sorted(lines.others | _with_more(owners, names, before)), len(rows)]:
-                if at < odd:
-                    write_pending()
-                    hashes.add_texts(lines.hashes[at:odd])
-                    vault_part.add_texts(lines.sealed_part[at:odd])
-                    by_connection.update(lines.connections[at:odd])
-                if odd < len(rows):
-                    write_odd(rows[odd], _person_of(rows[odd], linked), stored[odd])
-                at = odd + 1
-        write_pending()
+        async for produced in self._produce():
+            counted = produced.counted
+            plain.add_text(produced.hashes, counted.hashes)
+            others.add_text(produced.others, counted.others)
+            vault_part.add_text(produced.sealed_part, counted.sealed_part)
+            by_connection.update(counted.by_connection)
+            counts.without_user += counted.without_user
+            left_out += counted.left_out
         counts.by_connection.update(by_connection)
-        self._finish(kind, vault_part, left_out, {formats.HASHES: hashes, formats.OTHER_HASHES: others})
+        self._finish(KIND, vault_part, left_out, {formats.HASHES: plain, formats.OTHER_HASHES: others})
+
+    async def _produce_here(self) -> AsyncIterator[Produced]:
+        reader = HashReader(self._snapshot, self._tenant, [*self._connections])
+        after: str | None = ""
+        while after is not None:
+            values = await reader.fetch(after)
+            yield await reader.produce(values)
+            after = values.end
 
     async def _write_factors(self) -> None:
         kind = "mfa_secrets"
@@ -165,10 +126,12 @@ class Contents:
             for line in formats.factor_lines(user_id, contents, tenant=self._tenant.name):
                 (others if isinstance(line, formats.OtherFactorLine) else factors).add(line)
 
-        async for rows in self._snapshot.scan(_OF_USERS, tenant_id=self._tenant.id, kind=kind):
-            for owner, value_name, sealed, document in rows:
+        query = _OF_USERS if self._connections else _ALONE
+        async for rows in self._snapshot.scan(query, tenant_id=self._tenant.id, kind=kind):
+            for owner, value_name, sealed, *more in rows:
+                document = more[0] if more else None
                 person = formats.read_person(document) if document is not None else None
-                if self._connections and not _is_of(person, self._connections):
+                if self._connections and not is_of(person, self._connections):
                     left_out += 1
                     continue
                 value = opened.open(owner, value_name, sealed)
@@ -213,21 +176,6 @@ class Contents:
             for owner, name, sealed in rows:
                 yield owner, name, opened.open(owner, name, sealed)
 
-    async def _linked(self, rows: list[Row]) -> dict[str, Person]:
-        """The people behind identities that are linked to another user."""
-        owners = [row[0] for row in rows if row[3] is None]
-        if not owners:
-            return {}
-        found = {}
-        for identity_id, document in await self._snapshot.all(
-            _LINKED, tenant_id=self._tenant.id, identities=Values(owners)
-        ):
-            person = formats.read_person(document)
-            for identity in person.identities[1:]:
-                if _id_of(identity) == identity_id:
-                    found[identity_id] = person.as_linked(identity)
-        return found
-
     async def _known_keys(self) -> dict[str, PrivateKey]:
         """What the public side says about keys, by kid."""
         known = {}
@@ -257,63 +205,36 @@ class Contents:
             self.counts.left_out[kind] = left_out
 
 
-async def count_values(snapshot: Snapshot, tenant: TenantScope) -> dict[str, int]:
-    """How many values of each kind the vault holds."""
-    return {kind: count for kind, count, _ in await snapshot.all(_COUNTS, tenant_id=tenant.id)}
+class InVault(NamedTuple):
+    """How much the vault has of a kind."""
+
+    values: int
+    bytes: int
 
 
-async def estimate_bytes(snapshot: Snapshot, tenant: TenantScope, kinds: Sequence[str]) -> int:
-    """About how large the export becomes; rather too much than too little."""
+async def count_values(snapshot: Snapshot, tenant: TenantScope) -> dict[str, InVault]:
+    """How much of each kind the vault holds."""
     rows = await snapshot.all(_COUNTS, tenant_id=tenant.id)
-    return sum(count * 640 + 2 * int(size or 0) for kind, count, size in rows if kind in kinds)
+    return {kind: InVault(count, int(size or 0)) for kind, count, size in rows}
+
+
+def estimate_bytes(counted: Mapping[str, InVault], kinds: Sequence[str]) -> int:
+    """About how large the export becomes; rather too much than too little."""
+    return sum(found.values * 640 + 2 * found.bytes for kind, found in counted.items() if kind in kinds)
 
 
 class _Opener:
     """Opens values of one kind."""
 
-    __slots__ = ("_kind", "_open", "_open_all", "_tenant_id")
+    __slots__ = ("_kind", "_open", "_tenant_id")
 
     def __init__(self, tenant: TenantScope, kind: str) -> None:
-        self._open, self._open_all = tenant.sealer.open, tenant.sealer.open_all
+        self._open = tenant.sealer.open
         self._tenant_id = tenant.id
         self._kind = kind
 
     def open(self, owner: str, name: str, sealed: bytes) -> bytes:
         return self._open(sealed, context=vault.context(self._tenant_id, self._kind, owner, name))
-
-    def open_all(self, owners: Sequence[str], names: Sequence[str], sealed: Sequence[bytes]) -> list[bytes]:
-        before, _, after = vault.context(self._tenant_id, self._kind, "\0", "\1").partition("\0")
-        between = after.removesuffix("\1")
-        places = zip(owners, names, strict=True)
-        return self._open_all(sealed, [f"{before}{owner}{between}{name}" for owner, name in places])
-
-
-def _with_more(owners: Sequence[str], names: Sequence[str], before: str | None) -> set[int]:
-    """Places of the values that are not an owner's only one, or not the one in use; `before` is the owner before.
-
-    Whose value is the last may have more of them among the next.
-    """
-    found = {len(owners) - 1}
-    if owners[0] == before:
-        found.add(0)
-    if len(set(owners)) < len(owners):
-        same = [place for place, (one, two) in enumerate(pairwise(owners)) if one == two]
-        found.update(same, (place + 1 for place in same))
-    if not _IN_USE.issuperset(names):
-        found.update(place for place, name in enumerate(names) if name not in _IN_USE)
-    return found
-
-
-def _person_of(row: Row, linked: Mapping[str, Person]) -> Person | None:
-    return formats.read_person(row[3]) if row[3] is not None else linked.get(row[0])
-
-
-def _is_of(person: Person | None, connections: frozenset[str]) -> bool:
-    return person is not None and any(identity.connection in connections for identity in person.identities)
-
-
-def _id_of(identity: Identity) -> str:
-    return f"{identity.provider}|{identity.user_id}"
 
 
 def _private_key(owner: str, pem: bytes, known: PrivateKey | None) -> PrivateKey:

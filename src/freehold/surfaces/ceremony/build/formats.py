@@ -7,7 +7,7 @@ for in files of their own, so that a tool made for Auth0's files meets nothing e
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -22,7 +22,6 @@ SECRETS = "write-only-secrets"
 _HEX = frozenset("0123456789abcdef")
 _PLAIN_OWNER = re.compile(r"(?:auth0\|[0-9a-f]{24}\n)*")
 _PLAIN_HASH = re.compile(r"(?:\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}\n)*")
-_NEEDS_NO_ESCAPE = re.compile(r"[ !#-\[\]-~]*").fullmatch
 
 
 class _ObjectId(msgspec.Struct, frozen=True):
@@ -159,9 +158,10 @@ class _PlainIdentity(msgspec.Struct, gc=False):
     connection: str = ""
 
 
-class _PlainPerson(msgspec.Struct, gc=False):
+class PlainPerson(msgspec.Struct, gc=False):
     """What is read of a user as most are."""
 
+    user_id: str = ""
     identities: list[_PlainIdentity] = []
     email: str | None = None
     email_verified: bool = False
@@ -171,73 +171,111 @@ class _PlainPerson(msgspec.Struct, gc=False):
     created_at: str | None = None
 
 
-class PlainLines(NamedTuple):
-    """What becomes of a run of identities; what is said of one that is in `others` is not true."""
+NOBODY = PlainPerson()
+"""In place of a user where there is none; goes the long way."""
 
-    hashes: list[str]
-    sealed_part: list[str]
-    connections: list[str]
-    others: set[int]
-    """Places of those that have to go the long way."""
+
+class PlainLines:
+    """What becomes of a run of identities, in pieces; what is said of one that is in `others` is not true."""
+
+    def __init__(self, hashes: list[str], sealed_part: list[str], connections: list[str], others: set[int]) -> None:
+        self._hashes = hashes
+        self._sealed_part = sealed_part
+        self.connections = connections
+        self.others = others
+        """Places of those that have to go the long way."""
+
+    def hashes(self, start: int, end: int) -> str:
+        """The lines of password hashes from one place up to another."""
+        return "".join(self._hashes[_HASH_PIECES * start : _HASH_PIECES * end])
+
+    def sealed_part(self, start: int, end: int) -> str:
+        """The lines of the sealed part."""
+        return "".join(self._sealed_part[_SEALED_PIECES * start : _SEALED_PIECES * end])
 
 
 class PlainWriter:
     """The quick way for the identities that nearly all are: an id of Auth0's form, an address, bcrypt, nothing else.
 
-    It gives the same text as `hash_line` for many at a time. Whether all are like that is asked of all at once, and
-    of each only when one is not.
+    It gives the same text as `hash_line` for thousands at a time. A line is made of pieces, and each piece of all lines
+    at once; whether all identities are as they have to be is asked of all at once, and of each only when one is not.
     """
 
     def __init__(self, tenant: str) -> None:
-        self._tenant = tenant
-        self._middles: dict[str, str] = {}
-        self._decode = msgspec.json.Decoder(list[_PlainPerson]).decode
+        self._middles = _Middles(tenant)
+        self._decode = msgspec.json.Decoder(list[PlainPerson]).decode
+
+    def read(self, documents: str) -> list[PlainPerson]:
+        """The users of documents that stand behind each other with commas between."""
+        return self._decode(f"[{documents}]")
 
     def lines(
-        self, owners: Sequence[str], names: Sequence[str], stored: Sequence[bytes], documents: Sequence[str | None]
+        self,
+        owners: Sequence[str],
+        names: Sequence[str],
+        stored: Sequence[bytes],
+        people: Sequence[PlainPerson],
     ) -> PlainLines:
         """The lines of identities whose hash in use is kept under one of these names of the vault."""
-        people = self._decode("[" + ",".join([document or "{}" for document in documents]) + "]")
+        count = len(owners)
         texts = [value.decode("latin-1") for value in stored]
-        others: set[int] = set()
+        emails = [person.email or "" for person in people]
+        dates = [person.last_password_reset or person.created_at or "" for person in people]
+        connections = [person.identities[0].connection if person.identities else "" for person in people]
+        others = {
+            place
+            for place, person in enumerate(people)
+            if person.username is not None or person.phone_number is not None or not person.identities
+        }
+        if not (all(emails) and all(dates)):
+            others.update(place for place in range(count) if not (emails[place] and dates[place]))
+        if not _needs_no_escape("".join(emails) + "".join(dates)):
+            others.update(place for place in range(count) if not _needs_no_escape(emails[place] + dates[place]))
         others |= _unlike(_PLAIN_OWNER, 30, owners)
         others |= _unlike(_PLAIN_HASH, 60, texts)
-        hashes, sealed_part, connections, told = [], [], [], []
-        for place, (owner, name, text, person) in enumerate(zip(owners, names, texts, people, strict=True)):
-            email, set_at = person.email, person.last_password_reset or person.created_at
-            if (
-                email is None
-                or set_at is None
-                or person.username is not None
-                or person.phone_number is not None
-                or not person.identities
-            ):
-                others.add(place)
-                email = set_at = connection = ""
-            else:
-                connection = person.identities[0].connection
-            verified = "true" if person.email_verified else "false"
-            middle = self._middles.get(connection) or self._middle(connection)
-            hashes.append(
-                f'{{"_id":{{"$oid":"{owner[6:]}"}},"email_verified":{verified},"email":"{email}","passwordHash":"{text}",'
-                f'"password_set_date":{{"$date":"{set_at}"}},{middle},'
-                f'"identifiers":[{{"type":"email","value":"{email}","verified":{verified}}}]}}\n'
-            )
-            if name:
-                sealed_part.append(f'{{"owner":"{owner}","name":"{name}","text":"{text}"}}\n')
-            else:
-                sealed_part.append(f'{{"owner":"{owner}","text":"{text}"}}\n')
-            connections.append(connection)
-            told.append(email + set_at)
-        if _NEEDS_NO_ESCAPE("".join(told)) is None:
-            others.update(place for place, text in enumerate(told) if _NEEDS_NO_ESCAPE(text) is None)
+        hashes = [""] * (_HASH_PIECES * count)
+        hashes[0::_HASH_PIECES] = ['{"_id":{"$oid":"'] * count
+        hashes[1::_HASH_PIECES] = [owner[6:] for owner in owners]
+        hashes[2::_HASH_PIECES] = [_BEFORE_EMAIL[person.email_verified] for person in people]
+        hashes[3::_HASH_PIECES] = emails
+        hashes[4::_HASH_PIECES] = ['","passwordHash":"'] * count
+        hashes[5::_HASH_PIECES] = texts
+        hashes[6::_HASH_PIECES] = ['","password_set_date":{"$date":"'] * count
+        hashes[7::_HASH_PIECES] = dates
+        hashes[8::_HASH_PIECES] = [self._middles[connection] for connection in connections]
+        hashes[9::_HASH_PIECES] = emails
+        hashes[10::_HASH_PIECES] = [_AFTER_EMAIL[person.email_verified] for person in people]
+        sealed_part = [""] * (_SEALED_PIECES * count)
+        sealed_part[0::_SEALED_PIECES] = ['{"owner":"'] * count
+        sealed_part[1::_SEALED_PIECES] = owners
+        sealed_part[2::_SEALED_PIECES] = [_BEFORE_TEXT.get(name, "") for name in names]
+        sealed_part[3::_SEALED_PIECES] = texts
+        sealed_part[4::_SEALED_PIECES] = ['"}\n'] * count
         return PlainLines(hashes, sealed_part, connections, others)
 
-    def _middle(self, connection: str) -> str:
-        """The part of a line that all identities of a connection have in common."""
+
+_HASH_PIECES, _SEALED_PIECES = 11, 5
+_BEFORE_EMAIL = ('"},"email_verified":false,"email":"', '"},"email_verified":true,"email":"')
+_AFTER_EMAIL = ('","verified":false}]}\n', '","verified":true}]}\n')
+_BEFORE_TEXT = {"": '","text":"', "imported": '","name":"imported","text":"'}
+
+
+class _Middles(dict[str, str]):
+    """The part of a line that all identities of a connection have in common."""
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__()
+        self._tenant = tenant
+
+    def __missing__(self, connection: str) -> str:
         common = {"tenant": self._tenant, "connection": connection, "_tmp_is_unique": True}
-        middle = self._middles[connection] = msgspec.json.encode(common).decode()[1:-1]
+        text = msgspec.json.encode(common).decode()[1:-1]
+        middle = self[connection] = f'"}},{text},"identifiers":[{{"type":"email","value":"'
         return middle
+
+
+def _needs_no_escape(text: str) -> bool:
+    return text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
 
 
 def _unlike(pattern: re.Pattern[str], length: int, texts: Sequence[str]) -> set[int]:

@@ -140,9 +140,10 @@ def _serve_and_exit(serve: Serve, commands: int, results: int, parent: int) -> N
         if os.getppid() == parent:
             asyncio.run(_answer(serve, commands, results))
         status = 0
-    except BaseException:  # noqa: BLE001 - whatever it is, the builder's code must not go on in a second process
-        traceback.print_exc()
     finally:
+        # Whatever happened, the builder's code must not go on in a second process.
+        if status:
+            traceback.print_exc()
         os._exit(status)
 
 
