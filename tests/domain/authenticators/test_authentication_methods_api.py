@@ -3,11 +3,11 @@
 from typing import Any
 from urllib.parse import parse_qsl
 
+import pytest
+
 from freehold.domain.authenticators import factors_of
 from freehold.domain.users import MFA_SECRETS
 from freehold.kernel import vault
-import pytest
-
 from tests.support.people import TenantUnderTest
 
 pytestmark = pytest.mark.quick_on("sqlite")
