@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from freehold.kernel.jobs import ChildFailed, run_in_child
+from freehold.kernel.jobs.child import talk
 from tests.kernel.jobs import work
 from tests.support.programs import ROOT
 
@@ -41,3 +45,23 @@ async def test_a_cancelled_caller_ends_the_child(tmp_path: Path) -> None:
 
     with pytest.raises(ProcessLookupError):
         os.kill(int(note.read_text()), 0)
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("said", [b"", b"x" * 1_000_000])
+def test_a_program_that_ended_before_it_was_told_anything_is_no_error(
+    loop: Callable[[], asyncio.AbstractEventLoop], said: bytes
+) -> None:
+    """A busy machine may come to the writing only when the program, which reads nothing, is long gone."""
+
+    async def tell() -> tuple[bytes, bytes]:
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", "print('done')", **pipes)
+        await process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+        await asyncio.sleep(0)
+        return await talk(process, said)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(tell()) == (b"done\n", b"")

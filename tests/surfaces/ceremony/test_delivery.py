@@ -29,7 +29,7 @@ from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import BadRequest, Forbidden, FreeholdError
 from freehold.kernel.http.request import Request as HttpRequest
 from freehold.kernel.http.response import Response
-from freehold.kernel.store import Store
+from freehold.kernel.store import Store, scrub
 from freehold.registry import REGISTRY
 from freehold.surfaces.ceremony.build.builder import key_context
 from freehold.surfaces.ceremony.delivery.access import actor_of
@@ -48,6 +48,7 @@ from freehold.surfaces.ceremony.delivery.download import answer_download
 from freehold.surfaces.ceremony.delivery.ranges import RangeNotSatisfiable
 from freehold.surfaces.ceremony.delivery.reconciling import reconcile
 from freehold.surfaces.ceremony.delivery.stores import FolderStore, folder_of, prepare_folder
+from freehold.surfaces.ceremony.delivery.tables import ARTEFACT_KEYS
 from freehold.surfaces.ceremony.delivery.tickets import issue_ticket
 from tests.support.asgi import http_scope
 from tests.support.full_tenant import directory
@@ -433,6 +434,28 @@ async def test_destroying_leaves_neither_the_message_nor_the_file_nor_the_key(ha
     assert found() == []
     assert not await destroy(hall.store, hall.settings, hall.tenant, hall.artefact.id, because="again")
     assert (await hall.actions()).count("artefact.destroyed") == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"], scope="session")
+async def test_what_a_reader_keeps_in_the_log_for_now_goes_with_a_later_round(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody reads an older state while the key goes; until they have ended the log cannot be cut."""
+    monkeypatch.setattr(scrub, "PATIENCE_S", 0.1)
+    log = Path(hall.store.url.removeprefix("sqlite:///") + "-wal")
+    async with hall.store.snapshot():
+        await destroy(hall.store, hall.settings, hall.tenant, hall.artefact.id, because="the requester said so")
+        gone = await hall.now()
+        assert (gone.state, gone.has_traces, hall.file.exists()) == ("destroyed", True, False)
+        with pytest.raises(Gone):
+            await hall.ticket()
+        await hall.round()
+        assert (await hall.now()).has_traces
+    monkeypatch.setattr(scrub, "PATIENCE_S", 60)
+    await hall.round()
+    assert not (await hall.now()).has_traces
+    assert await scrub.scrub(hall.store, ARTEFACT_KEYS.table)
+    assert log.stat().st_size == 0
 
 
 async def test_a_crash_between_key_and_file_is_finished_by_the_next_round(

@@ -40,13 +40,33 @@ async def run_in_child(function: Callable[[bytes], bytes], argument: bytes, *, n
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        result, _ = await process.communicate(argument)
+        result, _ = await talk(process, argument)
     finally:
         if process.returncode is None:
             await _end(process)
     if process.returncode:
         raise ChildFailed(f"{name} ended with {process.returncode}", returncode=process.returncode)
     return result
+
+
+async def talk(process: asyncio.subprocess.Process, said: bytes) -> tuple[bytes, bytes]:
+    """What a program prints, and prints as errors, when it is told this; it may end before it has read anything."""
+
+    async def tell() -> None:
+        assert process.stdin is not None
+        # The loop says in its own words that nobody listens any more: uvloop has no class of errors for it.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
+            process.stdin.write(said)
+            await process.stdin.drain()
+        with contextlib.suppress(RuntimeError):
+            process.stdin.close()
+
+    async def listen(pipe: asyncio.StreamReader | None) -> bytes:
+        return b"" if pipe is None else await pipe.read()
+
+    _, output, errors = await asyncio.gather(tell(), listen(process.stdout), listen(process.stderr))
+    await process.wait()
+    return output, errors
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from freehold.kernel.errors import Unavailable
+from freehold.kernel.jobs.child import talk
 
 _CHILD = Path(__file__).with_name("confined_child.py")
 _MOST_OUTPUT = 8 << 20
@@ -77,7 +78,7 @@ async def _run(action: Sequence[str], stdin: bytes, bounds: Bounds, *, env: Mapp
     )  # fmt: skip
     try:
         async with asyncio.timeout(bounds.cpu_s * _WALL_PER_CPU):
-            output, errors = await process.communicate(stdin)
+            output, errors = await talk(process, stdin)
     except TimeoutError:
         raise TooCostly("this could not be read within the limits of time") from None
     finally:

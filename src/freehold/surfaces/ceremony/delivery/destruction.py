@@ -67,6 +67,7 @@ async def clear_traces(store: Store, settings: Settings, tenant: TenantScope, ar
         _log.error("export_not_removed", artefact_id=artefact_id, reason=type(error).__name__)
         return False
     if not await scrub(store, ARTEFACT_KEYS.table):
+        _log.warning("export_traces_remain", artefact_id=artefact_id)
         return False
     await store.run(
         "update ceremony_artefacts set traces = 0 where tenant_id = :tenant_id and id = :id",
