@@ -6,11 +6,16 @@ A tenant without code at a point pays one look into its cache.
 from collections.abc import Mapping
 from typing import Any
 
-from freehold.domain.applications import Client
-from freehold.domain.extensions import points
+from msgspec.structs import asdict
+
+from freehold.domain.access import roles_of
+from freehold.domain.applications import CLIENTS, Client
+from freehold.domain.extensions import notices, points
 from freehold.domain.extensions.executions import Execution, keep_all
 from freehold.domain.extensions.hooks import HookTrigger
-from freehold.domain.users import Database
+from freehold.domain.users import USERS, Database, Profile
+from freehold.kernel.clock import iso
+from freehold.kernel.declare import documents
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.http.request import Request
 from freehold.kernel.store import Transaction
@@ -64,6 +69,37 @@ async def tell(
         told = {name: user[name] for name in _TOLD if user.get(name) is not None}
         facts = request_facts(http)
         await points.tell(tx, http.tenant, trigger, user=told, connection=_connection(database), request=facts)
+
+
+async def before_reset(http: Request, user: Profile, database: Database, *, client_id: Any) -> notices.Reset:
+    """What code says to somebody who has shown that a mail reached them, before they set a new password."""
+    services, tenant = http.services, http.tenant
+    if not await notices.has_action(services.store, tenant, notices.RESET):
+        return notices.Reset()
+    record = await documents.read(services.store, tenant, USERS, user.user_id)
+    known = dict(record.document) if record is not None else asdict(user)
+    client = await documents.cached(services.store, tenant, CLIENTS, client_id) if client_id else None
+    none = {"client_id": "", "name": "", "metadata": {}}
+    language = http.headers.get("accept-language", "").partition(",")[0]
+    found = await notices.run_post_challenge(services, tenant, {
+        "user": {**{name: known[name] for name in _TOLD if known.get(name) is not None},
+                 "identities": [_identity(each) for each in known.get("identities") or ()]},
+        "client": client_facts(client) if client is not None else none,
+        "connection": _connection(database), "request": request_facts(http),
+        "authentication": {"methods": [{"name": "email", "timestamp": iso(tenant.clock.now_ms())}]},
+        "authorization": {"roles": [name for _, name in await roles_of(services.store, tenant, user.user_id)]},
+        "stats": {"logins_count": int(known.get("logins_count") or 0)},
+        "transaction": {"locale": language.partition("-")[0] or "en", "ui_locales": []},
+    })  # fmt: skip
+    async with services.store.transaction() as tx:
+        await keep_all(tx, tenant, found.executions)
+    return found
+
+
+def _identity(identity: Any) -> dict[str, Any]:
+    known = identity if isinstance(identity, dict) else asdict(identity)
+    names = ("connection", "provider", "user_id", "isSocial")
+    return {name: known[name] for name in names if name in known}
 
 
 def _connection(database: Database) -> dict[str, Any]:

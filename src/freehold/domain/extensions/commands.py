@@ -141,5 +141,6 @@ _CHECKS = {
     "setMetadata": _key_and_value, "addScope": _scope, "removeScope": _scope, "addTargetScope": _scope,
     "removeTargetScope": _scope, "setTargetScopes": _scopes, "sendUserTo": _url, "deny": _text, "error": _text,
     "recordMethod": _url, "setPrimaryUser": _text, "setExpiresAt": _moment, "setIdleExpiresAt": _moment,
-    "setCookieMode": _mode, "deleteMetadata": _key_and_value, "render": _form,
+    "setCookieMode": _mode, "drop": _text, "retry": _text, "setResultUrl": _url,
+    "deleteMetadata": _key_and_value, "render": _form,
 }  # fmt: skip

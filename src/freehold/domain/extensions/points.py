@@ -27,6 +27,8 @@ _HANDLERS = {
     "pre-user-registration": "onExecutePreUserRegistration",
     "post-user-registration": "onExecutePostUserRegistration",
     "post-change-password": "onExecutePostChangePassword",
+    "password-reset-post-challenge": "onExecutePostChallenge",
+    "custom-email-provider": "onExecuteCustomEmailProvider",
 }
 _log = log.get_logger("extensions")
 
@@ -79,11 +81,11 @@ async def run_credentials_exchange(
             found.scopes = scope
         found.claims |= answered
     event = {
-        "client": client, "resource_server": {"identifier": audience}, "request": _request(request),
+        "client": client, "resource_server": {"identifier": audience}, "request": request_event(request),
         "accessToken": {"customClaims": {}, "scope": found.scopes}, "tenant": {"id": tenant.name},
         "transaction": {"requested_scopes": scopes},
     }  # fmt: skip
-    commands, failed = await _run_actions(services, tenant, trigger, event, found.executions, deadline)
+    commands, failed = await run_actions(services, tenant, trigger, event, found.executions, deadline)
     for name, values in commands:
         if name == "access.deny":
             code = values[0] if values and values[0] in {"invalid_scope", "invalid_request"} else "server_error"
@@ -129,10 +131,10 @@ async def run_pre_registration(
             if isinstance(changes.get(name), dict):
                 getattr(found, name).update(changes[name])
     event = {
-        "user": user, "connection": connection, "request": _request(request), "tenant": {"id": tenant.name},
+        "user": user, "connection": connection, "request": request_event(request), "tenant": {"id": tenant.name},
         **({"client": client} if client else {}),
     }  # fmt: skip
-    commands, failed = await _run_actions(services, tenant, trigger, event, found.executions, deadline)
+    commands, failed = await run_actions(services, tenant, trigger, event, found.executions, deadline)
     for name, values in commands:
         if name == "user.setUserMetadata":
             found.user_metadata[values[0]] = values[1] if len(values) > 1 else None
@@ -165,8 +167,8 @@ async def run_told(job: Job) -> None:
     hook_user = _hook_user(tenant, user) | facts
     context = {"connection": {"id": connection["id"], "name": connection["name"], "tenant": tenant.name}}
     _, error = await _run_hook(job.services, tenant, trigger, [hook_user, context], executions, deadline)
-    event = {"user": user, "connection": connection, "request": _request(request), "tenant": {"id": tenant.name}}
-    _, failed = await _run_actions(job.services, tenant, trigger, event, executions, deadline)
+    event = {"user": user, "connection": connection, "request": request_event(request), "tenant": {"id": tenant.name}}
+    _, failed = await run_actions(job.services, tenant, trigger, event, executions, deadline)
     if error is not None or failed:
         _log.warning("custom_code_failed", trigger=trigger)
     async with job.services.store.transaction() as tx:
@@ -194,9 +196,9 @@ async def _run_hook(
     return (answered[0] if isinstance(answered, list) and answered else None), None
 
 
-async def _run_actions(
+async def run_actions(
     services: Any, tenant: TenantScope, trigger: str, event: dict[str, Any], executions: list[Execution],
-    deadline: Deadline,
+    deadline: Deadline, hidden: Sequence[str] = (),
 ) -> tuple[list[tuple[str, list[Any]]], bool]:  # fmt: skip
     """What the actions asked for, up to one that refuses; and whether one failed."""
     bound = await deployed_at(services.store, tenant, trigger)
@@ -210,7 +212,7 @@ async def _run_actions(
         script = await script_of(services.store, tenant, version)
         outcome = await run(
             services, tenant, script, _HANDLERS[trigger], [event, around], name=name, execution=execution,
-            deadline=deadline, secret_values=await secrets_of(services.store, tenant, version),
+            deadline=deadline, secret_values=await secrets_of(services.store, tenant, version), hidden=hidden,
         )  # fmt: skip
         if outcome.error is not None:
             return commands, True
@@ -239,7 +241,8 @@ def _hook_user(tenant: TenantScope, user: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _request(request: Mapping[str, Any]) -> dict[str, Any]:
+def request_event(request: Mapping[str, Any]) -> dict[str, Any]:
+    """`event.request`, with what code may count on."""
     return {"body": {}, "geoip": {}, **request}
 
 

@@ -1,7 +1,7 @@
 """`/emails/provider`: the service that a tenant's mail goes through.
 
-Every provider that Auth0 knows can be configured and comes back; mail is sent through `smtp` only, and stays in the
-local outbox with any other. Credentials are accepted and never shown.
+Every provider that Auth0 knows can be configured and comes back; mail is sent through `smtp`, or by an action through
+`custom`, and stays in the local outbox with any other. Credentials are accepted and never shown.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Sending what the outbox holds: through the tenant's own SMTP server, or else through the operator's.
+"""Sending what the outbox holds: through the tenant's own SMTP server or action, or else through the operator's server.
 
 A mail that was handed over leaves the outbox, since its links open accounts. It may arrive twice after a crash, with
 the same Message-ID. The address of a tenant's server has to be public, unless the operator allows it; a password goes
@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
 from freehold.domain.messaging import outbox
+from freehold.domain.messaging.by_action import is_for_action, send_mail_by_action
 from freehold.domain.messaging.outbox import DeliveredMail
 from freehold.domain.messaging.provider import Relay, relay_of
 from freehold.domain.tenants.settings import SETTINGS
@@ -33,6 +34,9 @@ async def send_mail(job: Job) -> None:
     store, settings = job.services.store, job.services.settings
     tenant: TenantScope = await job.services.tenants.by_id(job.tenant_id)
     mail = await outbox.find_mail(store, tenant, job.payload.decode())
+    if mail is not None and await is_for_action(store, tenant, mail):
+        await _leave_to_action(job, tenant, mail)
+        return
     relay = await relay_of(store, tenant) or operators_relay(settings)
     if mail is None or relay is None:
         return
@@ -42,14 +46,24 @@ async def send_mail(job: Job) -> None:
     try:
         await transmit(relay, _message(mail, tenant, sender=sender, name=name), settings=settings)
     except GiveUp as error:
-        async with store.transaction() as tx:
-            await tenant.events.record(
-                tx, tenant, "fn", description=error.message, details={"template": mail.template, "to": mail.recipient}
-            )
-            await outbox.remove(tx, tenant, mail.id)
-            await job.finish(tx)
+        await _finish(job, tenant, mail, refused=error.message)
         return
-    async with store.transaction() as tx:
+    await _finish(job, tenant, mail)
+
+
+async def _leave_to_action(job: Job, tenant: TenantScope, mail: DeliveredMail) -> None:
+    became, reason = await send_mail_by_action(job.services, tenant, mail)
+    if became == "retry":
+        raise Unavailable(reason or "The action asks to be called again.")
+    await _finish(job, tenant, mail, refused=reason or "The action dropped it." if became == "drop" else "")
+
+
+async def _finish(job: Job, tenant: TenantScope, mail: DeliveredMail, *, refused: str = "") -> None:
+    async with job.services.store.transaction() as tx:
+        if refused:
+            await tenant.events.record(
+                tx, tenant, "fn", description=refused, details={"template": mail.template, "to": mail.recipient}
+            )
         await outbox.remove(tx, tenant, mail.id)
         await job.finish(tx)
 

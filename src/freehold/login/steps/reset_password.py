@@ -111,15 +111,20 @@ class Ticket:
         if state != "open" or proof is None or user is None or database is None:
             return await _refused(http, state)
         password, again = form.get("password-reset"), form.get("re-enter-password")
-        problem = None
+        problem, result = None, proof.payload.get("result_url")
         if not password:
             problem = views.Problem("no-password-reset", "password-reset")
         elif password != again:
             problem = views.Problem("password-mismatch", "re-enter-password")
         else:
-            problem = await _set(http, proof, user, database, value, password)
+            asked = await custom_code.before_reset(http, user, database, client_id=proof.payload.get("client_id"))
+            if asked.denied is not None:
+                await _record_failure(http, proof, user, database, asked.denied)
+                problem = views.Problem("custom-script-error-code", text=asked.denied)
+            else:
+                problem = await _set(http, proof, user, database, value, password)
+                result = asked.result_url or result
         if problem is None:
-            result = proof.payload.get("result_url")
             return await show(http, views.ResetPasswordSuccess(continue_url=str(result) if result else ""))
         if problem == _USED:
             return await _refused(http, "used")
