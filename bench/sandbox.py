@@ -1,6 +1,7 @@
-"""Custom code: a warm call beside one round trip to a bare Node process, starts, and what an idle process takes."""
+"""Custom code: a warm call, starts, idle processes and a whole sign-in, each beside what a bare Node process takes."""
 
 import asyncio
+import os
 import socket
 import statistics
 import subprocess
@@ -8,16 +9,35 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import uvloop
 
 from bench.limits import Limits
+from bench.load import Measured, cpu_seconds_with_children, measure
 from bench.report import Figure, Report
+from bench.subjects import Subject, freehold
 from freehold.domain.extensions.sandbox import PoolLimits, Sandbox, SandboxUnavailable, Script
 from freehold.domain.extensions.sandbox.runtime import find_node
 
 CALLS = 3_000
 STARTS = 5
-OPERATIONS = {"code_call", "code_call_p99", "code_cold", "code_first", "code_memory"}
+IDLE_TENANTS, AT_ONCE, SETTLE_S = 1_000, 4, 3.0
+SIGN_INS, ROUNDS = 20, 3
+OPERATIONS = {
+    "code_call", "code_call_p99", "code_cold", "code_first", "code_memory", "code_tenants", "code_sign_in",
+}  # fmt: skip
+RULES = (
+    "context.idToken['https://acme.example/roles'] = context.authorization.roles; callback(null, user, context);",
+    "user.app_metadata = user.app_metadata || {}; user.app_metadata.seen = context.stats.loginsCount;"
+    " callback(null, user, context);",
+    "if (!/@example\\.com$/.test(user.email)) return callback(new UnauthorizedError('Not here'));"
+    " context.accessToken['https://acme.example/ip'] = context.request.ip; callback(null, user, context);",
+)
+ACTIONS = (
+    "api.idToken.setCustomClaim('https://acme.example/plan', event.user.app_metadata.plan || 'free');",
+    "if (event.stats.logins_count < 0) api.access.deny('never');"
+    " api.accessToken.setCustomClaim('https://acme.example/client', event.client.name);",
+)
 _ECHO = (
     "const s = new (require('net').Socket)({ fd: +process.argv[1], readable: true, writable: true });"
     "s.on('data', (d) => s.write(d)); s.on('end', () => process.exit(0));"
@@ -34,6 +54,9 @@ def run(names: list[str], folder: Path, report: Report, say: Callable[[str], Non
     report.limits.append(limits)
     try:
         uvloop.run(_measure(names, report, limits))
+        if "code_sign_in" in names:
+            say(f"sign-ins with {len(RULES)} rules and {len(ACTIONS)} actions, and without")
+            _sign_ins(folder, report, limits)
     except SandboxUnavailable as error:
         report.notes.append(f"Left out: custom code. {error.message}")
 
@@ -55,10 +78,24 @@ async def _measure(names: list[str], report: Report, limits: Limits) -> None:
         report.add(Figure("code_cold", "sandbox", cold * limits.speed, shown))
     if "code_first" in names:
         first = statistics.median([await _first_call(prestarted=2) for _ in range(STARTS)])
-        report.add(Figure("code_first", "sandbox", first * limits.speed, f"{first:.1f} ms"))
+        middle = statistics.median(await _bare_round_trips())
+        shown = f"{first:.1f} ms, bare round trip {middle:.3f} ms: {first / middle:.0f} times"
+        report.add(Figure("code_first", "sandbox", first * limits.speed, shown))
     if "code_memory" in names:
         own, shared = await _idle_memory()
-        report.add(Figure("code_memory", "sandbox", own, f"{shared:.0f} MiB with its share of Node's code"))
+        bare = await _bare_memory()
+        shown = f"bare Node {bare:.1f} MiB: {own / bare:.1f} times; {shared:.0f} MiB with its share of what all have"
+        report.add(Figure("code_memory", "sandbox", own, shown))
+    if "code_tenants" in names:
+        most, left = await _idle_tenants()
+        report.add(Figure("code_tenants", "sandbox", left, f"at most {most} while each made a call"))
+
+
+async def _bare_cpu() -> float:
+    """CPU milliseconds of one message to and fro, of both sides."""
+    before = cpu_seconds_with_children(os.getpid())
+    await _bare_round_trips()
+    return (cpu_seconds_with_children(os.getpid()) - before) / (2 * CALLS) * 1000
 
 
 async def _bare_round_trips() -> list[float]:
@@ -124,6 +161,78 @@ async def _idle_memory() -> tuple[float, float]:
         return statistics.median(own), statistics.median(shared)
     finally:
         await sandbox.close()
+
+
+async def _bare_memory() -> float:
+    """MiB that bare Node processes have of their own, as many as there were of custom code."""
+    nodes = [
+        await asyncio.create_subprocess_exec(find_node().executable, "-e", "setInterval(() => {}, 1e6)")
+        for _ in range(4)
+    ]
+    await asyncio.sleep(1)
+    own = [_memory(node.pid)[0] for node in nodes]
+    for node in nodes:
+        node.kill()
+        await node.wait()
+    return statistics.median(own)
+
+
+async def _idle_tenants() -> tuple[int, int]:
+    """How many processes there were at most while each tenant made a call, and how many are left a moment later."""
+    limits = PoolLimits(prestarted=0, processes=2 * AT_ONCE, idle_s=0.5)
+    sandbox = Sandbox(require_level="basic", pool_limits=limits)
+    tenants = iter(range(IDLE_TENANTS))
+    most = 0
+
+    async def call_for_each() -> None:
+        nonlocal most
+        for number in tenants:
+            await sandbox.call(f"tenant {number}", _EMPTY, "run", [])
+            most = max(most, len(sandbox.workers))
+
+    try:
+        await asyncio.gather(*(call_for_each() for _ in range(AT_ONCE)))
+        await asyncio.sleep(SETTLE_S)
+        return most, len(sandbox.workers)
+    finally:
+        await sandbox.close()
+
+
+def _sign_ins(folder: Path, report: Report, limits: Limits) -> None:
+    """What code adds to the CPU of a sign-in, all processes together; both servers take turns."""
+    with (
+        freehold("without", folder / "without") as without,
+        freehold("with", folder / "with", prepare=_add_code) as with_,
+    ):
+        pairs = [(_signed_in(without), _signed_in(with_)) for _ in range(ROUNDS + 1)][1:]
+    plain = statistics.median(each.beside_hashing_us for each, _ in pairs) / 1000
+    more = statistics.median(theirs.beside_hashing_us - ours.beside_hashing_us for ours, theirs in pairs) / 1000
+    bare = uvloop.run(_bare_cpu())
+    scripts = len(RULES) + len(ACTIONS)
+    shown = (
+        f"{more:.2f} ms beside {plain:.1f} ms and the hash; {more / scripts / bare:.1f} times a bare round trip, each"
+    )
+    report.add(Figure("code_sign_in", "sandbox", more * limits.speed, shown))
+
+
+def _signed_in(subject: Subject) -> Measured:
+    step = subject.steps["sign_in"]
+    return asyncio.run(measure(subject.base_url, step, pid=subject.pid, operations=SIGN_INS, connections=1))
+
+
+def _add_code(api: httpx.Client) -> None:
+    for number, body in enumerate(RULES):
+        script = f"function (user, context, callback) {{ {body} }}"
+        assert api.post("/rules", json={"name": f"rule {number}", "script": script}).status_code == 201
+    bound = []
+    for number, body in enumerate(ACTIONS):
+        code = f"exports.onExecutePostLogin = async (event, api) => {{ {body} }};"
+        given = {"name": f"action {number}", "code": code, "supported_triggers": [{"id": "post-login"}]}
+        action = api.post("/actions/actions", json=given).json()
+        deployed = api.post(f"/actions/actions/{action['id']}/deploy")
+        assert deployed.is_success, deployed.text
+        bound.append({"ref": {"type": "action_id", "value": action["id"]}, "display_name": action["name"]})
+    assert api.patch("/actions/triggers/post-login/bindings", json={"bindings": bound}).status_code == 200
 
 
 def _memory(pid: int) -> tuple[float, float]:

@@ -9,12 +9,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+
+import httpx
 
 from bench.browser import FORM, SignIn, expect, sign_in
 from bench.command import environment
@@ -49,9 +51,14 @@ class Subject:
 
 @contextmanager
 def freehold(
-    name: str, data: Path, *, database_url: str | None = None, database_pid: int | None = None
+    name: str,
+    data: Path,
+    *,
+    database_url: str | None = None,
+    database_pid: int | None = None,
+    prepare: Callable[[httpx.Client], None] = lambda api: None,
 ) -> Iterator[Subject]:
-    """A new installation with an application, an API and some users."""
+    """A new installation with an application, an API and some users. `prepare` adds to it by the Management API."""
     with running(data, database_url) as server:
         app = make_application(server, refresh_token=ROTATING, grant_types=[*ALL_GRANTS, "password"])
         users = []
@@ -62,6 +69,7 @@ def freehold(
             for number in range(USERS):
                 user = {"connection": app.connection, "email": email_of(number), "password": PASSWORD}
                 users.append(api.post("/users", json=user).json())
+            prepare(api)
         known = sign_in_of(app, users[0]["email"], PASSWORD)
         steps = _freehold_steps(server, app, known, users[0]["user_id"])
         yield Subject(name, server.base_url, server.process.pid, steps, database_pid, known)
