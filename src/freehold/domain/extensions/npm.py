@@ -6,12 +6,13 @@ The lock file of a set is kept with the tenant's data, so that a restored tenant
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from freehold.domain.extensions.sandbox import Sandbox, required_versions
-from freehold.domain.extensions.sandbox.auth0_globals import VERSIONS, globals_named_in
+from freehold.domain.extensions.sandbox.auth0_globals import READ_SCRIPTS, VERSIONS, globals_named_in
 from freehold.kernel import log
 from freehold.kernel.declare import Stored, TenantScope
 from freehold.kernel.errors import FreeholdError
@@ -48,7 +49,8 @@ AGAIN_MS = 300_000
 """What could not be installed is tried again after this."""
 
 
-def packages_in(code: str) -> list[tuple[str, str]]:
+@lru_cache(maxsize=READ_SCRIPTS)
+def packages_in(code: str) -> tuple[tuple[str, str], ...]:
     """The packages that a script needs: by `require('name@version')`, by `require('name')`, or as a global."""
     found = dict.fromkeys(required_versions(code))
     for _, name in _REQUIRED.findall(code):
@@ -56,7 +58,7 @@ def packages_in(code: str) -> list[tuple[str, str]]:
             found[name, VERSIONS.get(name, "latest")] = None
     for package in globals_named_in(code).packages:
         found[package] = None
-    return [package for package in found if package[0] not in _STAND_INS]
+    return tuple(package for package in found if package[0] not in _STAND_INS)
 
 
 async def installed(services: Any, tenant: TenantScope, packages: Sequence[tuple[str, str]]) -> str:
@@ -95,7 +97,7 @@ async def installed_for(services: Any, tenant: TenantScope, code: str) -> str:
     """The set of a script without a list of dependencies. What cannot be installed, it will not find."""
     wanted = packages_in(code)
     entries = tenant.cached(services.store.cache_epoch(tenant.id))
-    key = ("packages that failed", tuple(wanted))
+    key = ("packages that failed", wanted)
     known, until_ms = entries.get(key, ("", 0))
     if tenant.clock.now_ms() < until_ms:
         return str(known)

@@ -30,7 +30,7 @@ kept: list[Any] = []
 
 
 def test_nobody_asks_npm_for_it() -> None:
-    assert npm.packages_in("require('@auth0/rule-utilities@0.2.0'); require('axios@1.0.0')") == [("axios", "1.0.0")]
+    assert npm.packages_in("require('@auth0/rule-utilities@0.2.0'); require('axios@1.0.0')") == (("axios", "1.0.0"),)
 
 
 async def test_a_rule_sends_the_user_away_with_a_token_and_takes_it_back(sandbox: Sandbox) -> None:

@@ -7,6 +7,7 @@ old script can use; where the original had a native part, it is a package of the
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 # The name of the global: what `require` is asked for, and a property of it where the global is one.
 GLOBALS: Mapping[str, tuple[str, str]] = {
@@ -71,6 +72,9 @@ VERSIONS: Mapping[str, str] = {
 }
 """What `require('name')` gets; a package that is not named here is the newest."""
 
+READ_SCRIPTS = 128
+"""Of so many scripts it is remembered what they need: a script is read at each sign-in, and may be long."""
+
 _COMMENT_OR_TEXT = re.compile(
     r"""//[^\n]*|/\*.*?\*/|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`""", re.DOTALL
 )
@@ -90,6 +94,7 @@ class Wanted:
     packages: tuple[tuple[str, str], ...]
 
 
+@lru_cache(maxsize=READ_SCRIPTS)
 def globals_named_in(code: str) -> Wanted:
     """What a script may mean by the names it uses. A name too many costs a package that is never loaded, no more."""
     inside_templates = " ".join(_TEMPLATE.findall(code))
