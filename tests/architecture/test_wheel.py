@@ -14,6 +14,7 @@ GUIDE = "freehold/surfaces/ceremony/guides/pgp.md"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("wheel")
     folder = tmp_path_factory.mktemp("wheel")
     project = folder / "project"
     project.mkdir()

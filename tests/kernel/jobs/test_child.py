@@ -55,8 +55,10 @@ def test_a_program_that_ended_before_it_was_told_anything_is_no_error(
     """A busy machine may come to the writing only when the program, which reads nothing, is long gone."""
 
     async def tell() -> tuple[bytes, bytes]:
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", "print('done')", **pipes)
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "print('done')", stdin=pipe, stdout=pipe, stderr=pipe
+        )
         await process.wait()
         assert process.stdin is not None
         process.stdin.close()
