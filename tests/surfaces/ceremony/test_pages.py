@@ -1,5 +1,6 @@
 """The ceremony's pages without JavaScript: what they show, keep, and refuse."""
 
+import ast
 import asyncio
 import html
 import json
@@ -25,6 +26,7 @@ ADA, BOB, GRACE = "ada@example.com", "bob@example.com", "grace@example.com"
 PURPOSE = "Moving to another provider"
 PACKAGE = "freehold.surfaces.ceremony"
 FOLDER = Path(str(files(PACKAGE)))
+EVIDENCE = Path(str(files("freehold.domain.ceremonies.evidence")))
 
 
 @pytest.fixture(scope="module")
@@ -373,8 +375,39 @@ def test_every_text_that_is_used_is_there(language: str) -> None:
     assert [key for key in sorted(used) if not texts.optional(key)] == []
 
 
+def reasons(*names: str) -> set[str]:
+    """The codes of refusals that these modules raise."""
+    found = set()
+    for name in names:
+        for node in ast.walk(ast.parse((EVIDENCE / f"{name}.py").read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+                (code, *_) = node.args
+                if node.func.id in {"Refusal", "KeyRefused", "FormRefused"} and isinstance(code, ast.Constant):
+                    found.add(str(code.value))
+    return found
+
+
+def test_why_a_key_or_a_form_is_refused_is_said_in_german() -> None:
+    german = Screens(PACKAGE).texts("de")
+    wanted = {f"key.{code}" for code in reasons("recipient_key", "recipient_key_worker", "possession")}
+    wanted |= {f"form.{code}" for code in reasons("signed_form", "signed_pdf_worker", "signed_text_worker")}
+    assert len(wanted) > 60
+    assert [key for key in sorted(wanted) if not german.optional(key)] == []
+
+
+def test_a_key_is_refused_in_german(place: Installation, ada: Person, executive: str) -> None:
+    browser, page = ada.sign_in(
+        BrowserSession(place.client(headers={"accept-language": "de"})), at="/admin/exports/new"
+    )
+    refused = ask(browser, page, executive, key_1="-----BEGIN PGP PUBLIC KEY BLOCK-----")
+    assert refused.status == 400
+    assert "Das ist kein vollständiger öffentlicher OpenPGP-Schlüssel" in html.unescape(refused.response.text)
+
+
 def test_the_languages_say_the_same_things() -> None:
     english, german = (json.loads((FOLDER / "locales" / f"{name}.json").read_text()) for name in ("en", "de"))
-    assert english.keys() == german.keys()
+    # Why a key or a form is refused is said in English by the refusal itself, with its figures.
+    refusals = {key for key in german if key.startswith(("key.", "form."))}
+    assert english.keys() == german.keys() - refusals
     for key, text in english.items():
         assert set(VARIABLE.findall(german[key])) == set(VARIABLE.findall(text)), key

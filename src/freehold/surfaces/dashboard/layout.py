@@ -146,7 +146,8 @@ def _problem_text(problem: str | FreeholdError | None, texts: ScreenTexts) -> st
         return ""
     if isinstance(problem, str):
         return texts(problem)
-    return texts.optional(f"error.{problem.code}") or problem.message
+    subject = getattr(problem, "subject", "error")
+    return texts.optional(f"{subject}.{problem.code}") or texts.optional(f"error.{problem.code}") or problem.message
 
 
 def _known(language: str) -> str:

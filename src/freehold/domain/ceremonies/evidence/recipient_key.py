@@ -68,6 +68,8 @@ class KeyRefused(BadRequest):
     """A key that is not encrypted to; the code is a word, the message says what to do."""
 
     code = "key_refused"
+    subject = "key"
+    """What the code is about; a form may be refused for a reason of the same name."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message, code=code)

@@ -37,6 +37,7 @@ class FormRefused(BadRequest):
     """An upload that does not count as a signature; the code is a word, the message says what to do."""
 
     code = "form_refused"
+    subject = "form"
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message, code=code)
