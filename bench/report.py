@@ -58,7 +58,7 @@ TARGETS = {
     "import_memory": Target("memory of the import", "MiB", 256, 170),
     "export_memory": Target("memory of the export", "MiB", 256, 48),
     "sealed_export": Target("sealed export, against OpenPGP alone on as many bytes", "%", 60, None, True),
-    "sealed_export_memory": Target("memory of the sealed export", "MiB", 300, None),
+    "sealed_export_memory": Target("memory of the sealed export, all its processes", "MiB", 300, None),
     "ceremony": Target("whole ceremony of 25 users by a script, restored elsewhere", "s", 60, None),
     "start": Target("start of a server", "s CPU", 1.0, 0.35, digits=2),
     "idle_memory": Target("idle server", "MiB", 80, 40),

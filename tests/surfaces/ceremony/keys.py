@@ -24,14 +24,14 @@ def run_gpg(home: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     return subprocess.run([*command, *arguments], check=True, capture_output=True, input=stdin).stdout
 
 
-def new_recipient(home: Path, user_id: str = "Ada <ada@example.com>") -> Recipient:
-    """An RSA key, short because tests have no time."""
+def new_recipient(home: Path, user_id: str = "Ada <ada@example.com>", *, bits: int = 2048) -> Recipient:
+    """An RSA key, by default short because tests have no time."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     home.chmod(0o700)
-    run_gpg(home, "--quick-generate-key", user_id, "rsa2048", "cert,sign", "1y")
+    run_gpg(home, "--quick-generate-key", user_id, f"rsa{bits}", "cert,sign", "1y")
     listed = run_gpg(home, "--with-colons", "--list-keys", user_id).decode().splitlines()
     primary = next(line.split(":")[9] for line in listed if line.startswith("fpr"))
-    run_gpg(home, "--quick-add-key", primary, "rsa2048", "encr", "1y")
+    run_gpg(home, "--quick-add-key", primary, f"rsa{bits}", "encr", "1y")
     certificate = run_gpg(home, "--armor", "--export", primary).decode()
     return Recipient(home, certificate, tuple(subkeys_of(certificate)))
 

@@ -9,7 +9,7 @@ from typing import IO, TypeAlias
 Buffer: TypeAlias = bytes | bytearray | memoryview
 PIPE_BYTES = 1 << 20
 _SMALL_BYTES = 1 << 18
-_WAITING_BYTES = 32 << 20
+_WAITING_BYTES = 16 << 20
 """About one part of the largest file: it comes at once, and OpenPGP takes it while the next is made."""
 
 

@@ -14,7 +14,7 @@ from freehold.surfaces.ceremony.build.pipes import Buffer
 from freehold.surfaces.transfer.archive import Member
 
 _PIECE_BYTES = 1 << 18
-LINES_PART_BYTES = 32 << 20
+LINES_PART_BYTES = 16 << 20
 """What others read: so large that nearly every tenant's hashes are one file."""
 _BLOCK = 512
 
