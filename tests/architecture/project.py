@@ -24,6 +24,11 @@ class Module:
         """Return the syntax tree."""
         return ast.parse(self.text, self.path)
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Return everything in the tree; walking it takes longer than most rules do."""
+        return tuple(ast.walk(self.tree))
+
     def at(self, node: ast.stmt | ast.expr | ast.excepthandler, remark: str) -> str:
         """Return a finding in the form that editors can jump to."""
         return f"{self.path}:{node.lineno}: {remark}"

@@ -19,7 +19,7 @@ def catch_alls(modules: list[Module]) -> list[str]:
         module.at(node, "catches everything")
         for module in modules
         if module.name not in EDGES
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.ExceptHandler) and is_catch_all(node) and not passes_it_on(node)
     ]
 

@@ -26,7 +26,7 @@ DERIVED = ("freehold.surfaces.management", "freehold.surfaces.transfer", "freeho
 
 def imports(module: Module) -> Iterator[tuple[ast.stmt, str]]:
     """Yield every imported name of freehold, wherever in the module the import stands."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

@@ -26,13 +26,17 @@ def built_sql(modules: list[Module]) -> list[str]:
     for module in modules:
         if module.name.startswith(BUILDERS):
             continue
-        for node in ast.walk(module.tree):
-            if not isinstance(node, ast.expr) or has_reason(module, node):
+        for node in module.nodes:
+            if not isinstance(node, ast.expr):
                 continue
             if varies(node) and STATEMENT.match(text(node)):
-                findings.append(module.at(node, "SQL built from parts"))
+                remark = "SQL built from parts"
             elif isinstance(node, ast.Call) and queries(node) and varies(node.args[0]):
-                findings.append(module.at(node, "a query built from parts"))
+                remark = "a query built from parts"
+            else:
+                continue
+            if not has_reason(module, node):
+                findings.append(module.at(node, remark))
     return sorted(set(findings))
 
 

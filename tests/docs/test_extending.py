@@ -34,7 +34,7 @@ def change(text: str, diff: str) -> str:
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the source after everything the guide says."""
     copy = tmp_path_factory.mktemp("extended")
-    shutil.copytree(ROOT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "src", copy / "src")
     written, changed = FILE.findall(GUIDE), CHANGE.findall(GUIDE)
     assert len(written) == len(changed) == 2
     for path, text in written:

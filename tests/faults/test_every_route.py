@@ -115,13 +115,24 @@ def test_every_management_route_asks_for_its_scope(server: LiveServer, powerless
 
 @pytest.mark.parametrize("kind", BODIES)
 def test_rubbish_in_a_body_is_refused_politely_everywhere(server: LiveServer, kind: str) -> None:
+    send_everywhere(server, BODIES[kind], "application/json")
+
+
+@pytest.mark.parametrize(
+    "kind", [kind if kind == "no JSON" else pytest.param(kind, marks=pytest.mark.slow) for kind in BODIES]
+)
+def test_rubbish_in_a_form_is_refused_politely_everywhere(server: LiveServer, kind: str) -> None:
+    send_everywhere(server, BODIES[kind], "application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def send_everywhere(server: LiveServer, content: bytes, *content_types: str) -> None:
     with server.management() as api:
         for route in WRITES:
-            for content_type in ("application/json", "application/x-www-form-urlencoded", "multipart/form-data"):
+            for content_type in content_types:
                 answer = api.request(
                     route.method,
                     str(server.base_url) + path_of(route),
-                    content=BODIES[kind],
+                    content=content,
                     headers={"content-type": content_type},
                 )
                 assert answer.status_code < 500, f"{route.name} {content_type}: {answer.text}"
