@@ -129,8 +129,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             ge=4,
             le=15,
-            description="Cost of bcrypt for new passwords; each more doubles the work. A cheaper hash is replaced at its "
-            "owner's next sign-in. Less than 10 is for tests only, and a start with it says so.",
+            description="Cost of bcrypt for new passwords; each more doubles the work. A cheaper hash is replaced at "
+            "its owner's next sign-in. Less than 10 is for tests only, and a start with it says so.",
         ),
     ] = 10
     password_queue: Annotated[
