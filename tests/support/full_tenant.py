@@ -39,6 +39,7 @@ from freehold.domain.extensions import (
     versions,
 )
 from freehold.domain.messaging import EMAIL_PROVIDER
+from freehold.domain.protection import BOTS, BREACHED_PASSWORDS, BRUTE_FORCE, SUSPICIOUS_ADDRESSES
 from freehold.domain.sessions import (
     Device,
     RefreshPolicy,
@@ -154,6 +155,7 @@ async def _people(store: Store, tenant: TenantScope) -> str:
         await audit.checkpoint(tx, tenant)
         await _factors(tx, tenant, ada.id)
         await _mail(tx, tenant)
+        await _protection(tx, tenant)
         attribute = {"label": "E-mail", "description": "é", "auth0_mapping": "email", "profile_required": True}
         await documents.create(tx, tenant, PROFILES, {"name": "Staff", "user_attributes": {"email": attribute}})
     return ada.id
@@ -164,6 +166,17 @@ async def _mail(tx: Transaction, tenant: TenantScope) -> None:
     await documents.update(
         tx, tenant, EMAIL_PROVIDER, documents.SINGLETON_ID, {"name": "smtp", "credentials": credentials}
     )
+
+
+async def _protection(tx: Transaction, tenant: TenantScope) -> None:
+    changes: dict[Any, dict[str, Any]] = {
+        BRUTE_FORCE: {"max_attempts": 12, "allowlist": ["10.0.0.0/8"]},
+        SUSPICIOUS_ADDRESSES: {"stage": {"pre-login": {"max_attempts": 7}}},
+        BREACHED_PASSWORDS: {"enabled": True, "shields": ["block"]},
+        BOTS: {"bot_detection_level": "high"},
+    }
+    for declaration, given in changes.items():
+        await documents.update(tx, tenant, declaration, documents.SINGLETON_ID, given)
 
 
 async def _factors(tx: Transaction, tenant: TenantScope, user_id: str) -> None:

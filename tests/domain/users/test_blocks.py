@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from freehold.domain.protection import LoginGuard, TooManyAttempts
-from freehold.domain.protection.brute_force import MAX_FAILURES
+from freehold.domain.protection.settings import BruteForce
 from tests.support.people import DATABASE, TenantUnderTest
+
+MAX_FAILURES = BruteForce().max_attempts
 
 
 async def fail(people: TenantUnderTest, subject: str, *, ip: str = "10.0.0.1", times: int = MAX_FAILURES) -> None:

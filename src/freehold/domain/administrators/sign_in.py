@@ -19,7 +19,7 @@ from freehold.domain.administrators.passkeys import PasskeyRefused
 from freehold.domain.administrators.people import Administrator, find_administrator, find_by_email
 from freehold.domain.administrators.records import note, signing_in_as
 from freehold.domain.administrators.sessions import AdminSession, Proof, Via, begin_session
-from freehold.domain.protection import TooManyAttempts, forget, purpose_of, take_place
+from freehold.domain.protection import FIXED, TooManyAttempts, forget, purpose_of, take_place
 from freehold.domain.protection.brute_force import network_of
 from freehold.domain.protection.counters import count_of, give_back
 from freehold.domain.sessions.tokens import hashed
@@ -108,7 +108,9 @@ async def check_password(
         raise TriedTooOften
     person = await find_by_email(store, tenant, email[:320])
     subject = canonical_email(person.email if person else email.strip()[:320])
-    guard = services.login_guard.attempt(store, tenant, connection=CONNECTION, subject=subject, ip=place.ip)
+    guard = services.login_guard.attempt(
+        store, tenant, connection=CONNECTION, subject=subject, ip=place.ip, limits=FIXED
+    )
     try:
         async with guard as attempt:
             verification = await passwords.verify_password(store, tenant, services.passwords, person, password)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from freehold.domain.protection.brute_force import MAX_FAILURES, purpose_of
-from freehold.kernel.declare import TenantScope
+from freehold.domain.protection.brute_force import purpose_of
+from freehold.domain.protection.settings import BRUTE_FORCE, BruteForce
+from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.store import Reader, Transaction
 
 _SIGN_IN = purpose_of("")
@@ -20,12 +21,13 @@ class Block:
 
 async def blocks_of(reader: Reader, tenant: TenantScope, subject: str) -> list[Block]:
     """The places that are blocked for a canonical identifier, see `users.attempt_subject`."""
+    rules: BruteForce = await documents.singleton(reader, tenant, BRUTE_FORCE)
     rows = await reader.all(
         """select purpose, ip from attempts where tenant_id = :tenant_id and subject = :subject and count >= :limit
         and expires_at_ms > :now order by purpose, ip""",
         tenant_id=tenant.id,
         subject=subject,
-        limit=MAX_FAILURES,
+        limit=rules.max_attempts,
         now=tenant.clock.now_ms(),
     )
     return [Block(purpose.removeprefix(_SIGN_IN), subject, ip) for purpose, ip in rows if purpose.startswith(_SIGN_IN)]

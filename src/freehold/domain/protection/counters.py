@@ -50,6 +50,28 @@ async def count_of(reader: Reader, tenant: TenantScope, purpose: str, subject: s
     return 0 if row is None else int(row[0])
 
 
+Place = tuple[str, str, str]
+"""Purpose, subject and address of a row."""
+
+
+async def counts_of(reader: Reader, tenant: TenantScope, first: Place, second: Place) -> dict[str, tuple[int, int]]:
+    """Count and end, in milliseconds, of two rows by their purpose, where they are there and not over."""
+    rows = await reader.all(
+        """select purpose, count, expires_at_ms from attempts where tenant_id = :tenant_id and expires_at_ms > :now
+        and (purpose = :purpose_1 and subject = :subject_1 and ip = :ip_1
+        or purpose = :purpose_2 and subject = :subject_2 and ip = :ip_2)""",
+        tenant_id=tenant.id,
+        now=tenant.clock.now_ms(),
+        purpose_1=first[0],
+        subject_1=first[1],
+        ip_1=first[2],
+        purpose_2=second[0],
+        subject_2=second[1],
+        ip_2=second[2],
+    )
+    return {purpose: (count, ends) for purpose, count, ends in rows}
+
+
 async def take_place(
     tx: Transaction, tenant: TenantScope, purpose: str, subject: str, ip: str = "", *, limit: int, lasts: timedelta
 ) -> bool:
@@ -68,6 +90,60 @@ async def take_place(
         )
         > 0
     )
+
+
+_USE = """
+insert into attempts (tenant_id, purpose, subject, ip, count, expires_at_ms)
+values (:tenant_id, :purpose, '', :ip, 1, :now + :rate)
+on conflict (tenant_id, purpose, subject, ip) do update set
+count = attempts.count + 1,
+noted_at_ms = case when attempts.expires_at_ms <= :now then null else attempts.noted_at_ms end,
+expires_at_ms = case when attempts.expires_at_ms <= :now then :now else attempts.expires_at_ms end + :rate
+where attempts.expires_at_ms <= :full
+"""
+
+
+async def use_one(tx: Transaction, tenant: TenantScope, purpose: str, ip: str, *, most: int, rate_ms: int) -> bool:
+    """Use one of `most` tries, of which one comes back after each `rate_ms`; False when there is none.
+
+    The row's end is when all are back (the generic cell rate algorithm), so it goes by itself.
+    """
+    now = tenant.clock.now_ms()
+    return (
+        await tx.run(
+            _USE, tenant_id=tenant.id, purpose=purpose, ip=ip, now=now, rate=rate_ms, full=_full(now, most, rate_ms)
+        )
+        > 0
+    )
+
+
+def is_full(now: int, ends: int, *, most: int, rate_ms: int) -> bool:
+    """Whether a row that ends then has no try left."""
+    return ends > _full(now, most, rate_ms)
+
+
+async def note_used_up(tx: Transaction, tenant: TenantScope, purpose: str, ip: str, *, most: int, rate_ms: int) -> bool:
+    """True for one caller an hour after the last try was used, who then tells whom it concerns."""
+    now = tenant.clock.now_ms()
+    return (
+        await tx.run(
+            f"update attempts set noted_at_ms = :now where {_ROW} and expires_at_ms > :full "  # noqa: S608 - constant
+            "and (noted_at_ms is null or noted_at_ms <= :before)",
+            tenant_id=tenant.id,
+            purpose=purpose,
+            subject="",
+            ip=ip,
+            now=now,
+            full=_full(now, most, rate_ms),
+            before=now - 3_600_000,
+        )
+        > 0
+    )
+
+
+def _full(now: int, most: int, rate_ms: int) -> int:
+    """The latest end of a row that has a try left."""
+    return now + (most - 1) * rate_ms
 
 
 async def give_back(tx: Transaction, tenant: TenantScope, purpose: str, subject: str, ip: str = "") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from freehold.domain.authenticators import REMEMBERED
 from freehold.domain.extensions.databases import ScriptFailed
-from freehold.domain.protection import Attempt, TooManyAttempts
+from freehold.domain.protection import AddressThrottled, Attempt, TooManyAttempts
 from freehold.domain.sessions import Session, create_session, end_session, find_session, reauthenticate
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import (
@@ -139,7 +139,8 @@ async def _check(here: Visit, identifier: str, password: str, show_again: Show) 
         text = error.message if error.code == "unauthorized" else ""
         return await show_again(here, identifier, views.Problem("custom-script-error-code", text=text))
     except TooManyAttempts as error:
-        response = await show_again(here, identifier, views.Problem("user-blocked"))
+        blocked = "ip-blocked" if isinstance(error, AddressThrottled) else "user-blocked"
+        response = await show_again(here, identifier, views.Problem(blocked))
         response.status = error.status
         response.headers.append(("retry-after", str(error.retry_after_s)))
         return response
@@ -275,11 +276,15 @@ async def _refuse(
                 tx, here, "limit_wc", database=database, found=found, identifier=identifier,
                 description="Blocked account: too many failed sign-ins",
             )  # fmt: skip
-            if found is not None and database is not None:
+            if found is not None and database is not None and attempt.tells:
                 await here.http.services.mail.send_blocked_account(
                     tx, here.tenant, found.user.user_id, connection=database.name, subject=attempt.subject,
                     ip=here.http.client_ip,
                 )  # fmt: skip
+        if attempt.throttles:
+            await event(
+                tx, here, "limit_mu", database=database, description="Too many failed sign-ins from one address"
+            )
 
 
 async def _blocked(here: Visit, database: Database, found: SignIn, attempt: Attempt) -> Response:

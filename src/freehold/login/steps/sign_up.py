@@ -9,6 +9,7 @@ from typing import Any
 
 from freehold.domain.extensions.databases import ScriptFailed, ScriptRefused
 from freehold.domain.extensions.executions import keep_all
+from freehold.domain.protection import AddressThrottled, admit_sign_up
 from freehold.domain.users import (
     Database,
     PasswordRefused,
@@ -62,6 +63,11 @@ async def submit(http: Request) -> Response:
         problem = views.Problem(_REFUSALS.get(refusal.name, "password-policy-not-conformant"), "password")
     except (PasswordTooLong, PasswordNotUsable) as error:
         problem = views.Problem("password-policy-not-conformant", "password", error.message)
+    except AddressThrottled as error:
+        response = await here.show(_view(here, database, typed, views.Problem("ip-blocked")))
+        response.status = error.status
+        response.headers.append(("retry-after", str(error.retry_after_s)))
+        return response
     except custom_code.RegistrationRefused as refusal:
         problem = views.Problem("custom-script-error-code", text=refusal.message)
     except ScriptFailed as error:
@@ -80,6 +86,7 @@ async def submit(http: Request) -> Response:
 
 async def _make(here: Visit, database: Database, given: Mapping[str, Any], password: str) -> Response:
     http = here.http
+    await admit_sign_up(http.services, here.tenant, http.client_ip)
     prepared = await prepare_password(
         here.store, here.tenant, http.services.passwords, database, password=password, profile=given
     )

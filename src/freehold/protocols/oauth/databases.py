@@ -11,6 +11,7 @@ from freehold.domain.applications import CLIENTS, Client
 from freehold.domain.connections import CONNECTIONS, Connection, enabled_connections
 from freehold.domain.extensions.databases import ScriptFailed
 from freehold.domain.extensions.executions import keep_all
+from freehold.domain.protection import admit_sign_up
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import (
     Database,
@@ -98,6 +99,7 @@ async def _make(request: Request, params: Mapping[str, Any], client: Client | No
         raise InvalidRequest("password must be a string")
     if not password:
         raise SignUpRefused("invalid_password", "Password is required")
+    await admit_sign_up(services, tenant, request.client_ip)
     try:
         prepared = await prepare_password(
             services.store, tenant, services.passwords, database, password=password, profile=given

@@ -80,11 +80,13 @@ async def _redeem(request: TokenRequest, realm: str) -> dict[str, Any]:
             async with store.transaction() as tx:
                 if await attempt.failed(tx):
                     await record(tx, request, "limit_wc", description="Blocked account: too many failed sign-ins")
-                    if found is not None:
+                    if found is not None and attempt.tells:
                         await request.services.mail.send_blocked_account(
                             tx, tenant, found.user.user_id, connection=database.name, subject=attempt.subject,
                             ip=request.ip,
                         )  # fmt: skip
+                if attempt.throttles:
+                    await record(tx, request, "limit_mu", description="Too many failed sign-ins from one address")
             raise InvalidGrant(WRONG)
         return await _issue(request, database, found, verification, attempt)
 
