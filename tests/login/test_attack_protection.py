@@ -33,7 +33,7 @@ def log_in(app: Application, user: User, password: str | None = None, *, ip: str
         "grant_type": REALM, "realm": app.connection, "username": user.email,
         "password": user.password if password is None else password, **app.credentials(),
     }  # fmt: skip
-    with app.installation.client(ip=ip) as http:  # type: ignore[call-arg]
+    with app.installation.client(ip=ip) as http:
         return http.post("/oauth/token", data=body)
 
 

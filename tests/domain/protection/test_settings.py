@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
         "stage": {
             "pre-login": {"max_attempts": 100, "rate": 864000},
             "pre-user-registration": {"max_attempts": 50, "rate": 1200},
+            "pre-custom-token-exchange": {"max_attempts": 10, "rate": 600000},
         },
     },
     "breached-password-detection": {
@@ -59,6 +60,7 @@ async def test_a_stage_is_changed_without_the_other(people: TenantUnderTest) -> 
     assert reply.json()["stage"] == {
         "pre-login": {"max_attempts": 3, "rate": 60000},
         "pre-user-registration": {"max_attempts": 50, "rate": 1200},
+        "pre-custom-token-exchange": {"max_attempts": 10, "rate": 600000},
     }
     assert reply.json()["enabled"] is True
 

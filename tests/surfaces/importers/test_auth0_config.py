@@ -15,6 +15,7 @@ from freehold.domain.access import CLIENT_GRANTS, ROLES
 from freehold.domain.applications import CLIENTS
 from freehold.domain.connections import CONNECTION_CLIENTS, CONNECTIONS
 from freehold.domain.keys.rotation import all_keys
+from freehold.domain.protection import BRUTE_FORCE, SUSPICIOUS_ADDRESSES
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.kernel.declare import documents, relations
 from freehold.surfaces.importers.auth0_files import read_configuration
@@ -85,6 +86,34 @@ async def test_both_formats_say_the_same(config: Path, tmp_path: Path) -> None:
     assert {kind: [i for _, i in items] for kind, items in found.items.items()} == {
         kind: [i for _, i in items] for kind, items in folders.items.items()
     }
+
+
+@pytest.mark.parametrize("format_", ["folders", "yaml"])
+async def test_attack_protection_is_configured_here(
+    arriving: Arriving, config: Path, tmp_path: Path, format_: str
+) -> None:
+    said = {
+        "brute-force-protection": {"enabled": True, "max_attempts": 4, "shields": ["block"]},
+        "suspicious-ip-throttling": {"stage": {"pre-login": {"max_attempts": 9, "rate": 60000}}},
+        "captcha": {"active_provider_id": "auth_challenge"},
+    }
+    if format_ == "folders":
+        for name, values in said.items():
+            add(config, f"attack-protection/{name}.json", values)
+    else:
+        config = tmp_path / "yaml"
+        named = {"bruteForceProtection": 0, "suspiciousIpThrottling": 1, "captcha": 2}
+        whole = {name: list(said.values())[place] for name, place in named.items()}
+        add(config, "tenant.yaml", yaml.safe_dump({"attackProtection": whole}))
+
+    report = await arriving.arrive(config=config)
+
+    brute_force = await documents.singleton(arriving.store, arriving.tenant, BRUTE_FORCE)
+    assert (brute_force.max_attempts, brute_force.shields) == (4, ["block"])
+    addresses = await documents.singleton(arriving.store, arriving.tenant, SUSPICIOUS_ADDRESSES)
+    assert addresses.stage.pre_login.max_attempts == 9
+    assert [finding["who"] for finding in report.findings("resource_unknown")] == ["captcha"]
+    assert report.number("attack protection", "refused") == 0
 
 
 async def test_masks_and_placeholders_are_not_taken_for_secrets(arriving: Arriving, config: Path) -> None:

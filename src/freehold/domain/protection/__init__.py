@@ -11,12 +11,18 @@ from freehold.domain.protection.brute_force import (
     purpose_of,
 )
 from freehold.domain.protection.counters import ATTEMPTS, forget, take_place
-from freehold.domain.protection.settings import BOTS, BREACHED_PASSWORDS, BRUTE_FORCE, SUSPICIOUS_ADDRESSES
+from freehold.domain.protection.settings import (
+    BOTS,
+    BREACHED_PASSWORDS,
+    BRUTE_FORCE,
+    PROTECTIONS,
+    SUSPICIOUS_ADDRESSES,
+)
 from freehold.kernel.declare import Package
 
 PACKAGE = Package(
     name="protection",
-    declarations=(ATTEMPTS, BRUTE_FORCE, SUSPICIOUS_ADDRESSES, BREACHED_PASSWORDS, BOTS),
+    declarations=(ATTEMPTS, *PROTECTIONS.values()),
     operations=OPERATIONS,
 )
 
@@ -27,6 +33,7 @@ __all__ = [
     "BRUTE_FORCE",
     "FIXED",
     "PACKAGE",
+    "PROTECTIONS",
     "SUSPICIOUS_ADDRESSES",
     "AddressThrottled",
     "Attempt",

@@ -47,11 +47,21 @@ class SignUps(Part):
     rate: Annotated[int, Range(1200, 86_400_000)] = 1200
 
 
+class TokenExchanges(Part):
+    """How many token exchanges an address has. Kept; nothing acts on it here."""
+
+    max_attempts: Annotated[int, Range(1, 72_000)] = 10
+    rate: Annotated[int, Range(1200, 86_400_000)] = 600_000
+
+
 class Stages(Part):
     """Where addresses are throttled."""
 
     pre_login: FailedLogins = msgspec.field(name="pre-login", default_factory=FailedLogins)
     pre_user_registration: SignUps = msgspec.field(name="pre-user-registration", default_factory=SignUps)
+    pre_custom_token_exchange: TokenExchanges = msgspec.field(
+        name="pre-custom-token-exchange", default_factory=TokenExchanges
+    )
 
 
 class SuspiciousAddresses(Document, kw_only=True):
@@ -130,6 +140,13 @@ BREACHED_PASSWORDS = _settings(
     has_allowlist=False,
 )  # fmt: skip
 BOTS = _settings(Bots, "bot-detection", "bot_detection", "bot detection")
+
+
+PROTECTIONS = {
+    declaration.path.removeprefix("attack-protection/"): declaration
+    for declaration in (BRUTE_FORCE, SUSPICIOUS_ADDRESSES, BREACHED_PASSWORDS, BOTS)
+}
+"""By the last part of their path, which is also their file's name in a directory of the deploy CLI."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ where the writer kept them. Whatever has no place here is in the report. Custom 
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS, ROLES
@@ -13,8 +14,9 @@ from freehold.domain.access.documents import ROLE_PERMISSIONS
 from freehold.domain.access.permissions import give
 from freehold.domain.applications import CLIENTS
 from freehold.domain.connections import CONNECTIONS
+from freehold.domain.protection import PROTECTIONS
 from freehold.domain.tenants.settings import SETTINGS
-from freehold.kernel.declare import Collection, TenantScope, documents
+from freehold.kernel.declare import Collection, Singleton, TenantScope, documents
 from freehold.kernel.declare.compile import project
 from freehold.kernel.declare.documents import SINGLETON_ID, Record
 from freehold.kernel.errors import FreeholdError
@@ -45,7 +47,9 @@ class Applying:
         for kind, number in configuration.unknown.items():
             self.report.find("resource_unknown", kind, "", f"{number} not imported")
         if configuration.tenant:
-            await self._settings(configuration.tenant)
+            await self._one("tenant settings", "tenant", configuration.tenant, self._settings(SETTINGS))
+        for place, item in configuration.items.get("attackProtection", ()):
+            await self._protect(place, item)
         for place, item in configuration.items.get("resourceServers", ()):
             await self._one("apis", place, item, self._api)
         for place, item in configuration.items.get("clients", ()):
@@ -75,16 +79,23 @@ class Applying:
             who = str(item.get("name") or item.get("identifier") or item.get("client_id") or "")
             self.report.find("resource_refused", place, who, refusal.message)
 
-    async def _settings(self, given: dict[str, Any]) -> None:
+    def _settings(self, declaration: Singleton[Any]) -> Any:
         async def work(place: str, values: dict[str, Any]) -> str:
-            kept = self._kept(place, SETTINGS, values, project(SETTINGS.document).patch)
-            flags = kept.get("flags")
-            if isinstance(flags, dict):
-                kept["flags"] = flags
-            await documents.update(self.tx, self.tenant, SETTINGS, SINGLETON_ID, kept)
+            kept = self._kept(place, declaration, values, project(declaration.document).patch)
+            await documents.update(self.tx, self.tenant, declaration, SINGLETON_ID, kept)
             return "updated"
 
-        await self._one("tenant settings", "tenant", given, work)
+        return work
+
+    async def _protect(self, place: str, item: dict[str, Any]) -> None:
+        """A file of the folder `attack-protection`, or what tenant.yaml says of all of them."""
+        whole = item if ".json" not in place else {Path(place).stem: item}
+        for name, values in whole.items():
+            declaration = PROTECTIONS.get(re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower())
+            if declaration is None or not isinstance(values, dict):
+                self.report.find("resource_unknown", place, name, "not imported")
+            else:
+                await self._one("attack protection", f"{place} {name}", values, self._settings(declaration))
 
     async def _api(self, place: str, given: dict[str, Any]) -> str:
         identifier = str(given.get("identifier", ""))

@@ -27,6 +27,7 @@ _FOLDERS = {
     "action-modules": "actionModules",
     "actions": "actions",
     "triggers": "triggers",
+    "attack-protection": "attackProtection",
 }
 _KNOWN = frozenset({"tenant", *_FOLDERS.values()})
 _PLACEHOLDER = re.compile(r"(##|@@)([A-Za-z0-9_]+)\1")
