@@ -71,13 +71,10 @@ async def drop(tx: Transaction, tenant: TenantScope, kind: str, owner: str, *, n
     return await tx.run(_DROP, tenant_id=tenant.id, kind=kind, owner=owner, name=name)
 
 
-def seal_all(
-    tenant: TenantScope, kind: str, name: str, owners: Sequence[str], values: Sequence[bytes]
-) -> list[tuple[str, bytes]]:
-    """Each owner with their value sealed, all of one kind and name, for bulk writers."""
+def seal_all(tenant: TenantScope, kind: str, name: str, owners: Sequence[str], values: Sequence[bytes]) -> list[bytes]:
+    """Each owner's value sealed, all of one kind and name, for bulk writers."""
     before, after = context(tenant.id, kind, "\0", name).split("\0")
-    contexts = [before + owner + after for owner in owners]
-    return list(zip(owners, tenant.sealer.seal_all(values, contexts), strict=True))
+    return tenant.sealer.seal_all(values, [before + owner + after for owner in owners])
 
 
 def context(tenant_id: str, kind: str, owner: str, name: str) -> str:

@@ -8,7 +8,7 @@ import bcrypt
 import pytest
 from argon2.low_level import Type, hash_secret
 
-from freehold.kernel.crypto.passwords import BadHash, digests, parse_bcrypt, parse_custom_hash, verify
+from freehold.kernel.crypto.passwords import BadHash, are_bcrypt, digests, parse_bcrypt, parse_custom_hash, verify
 from freehold.kernel.crypto.passwords.digests import derived_key, digest, keyed_digest
 
 PASSWORD = "Freehold-Passw0rd!"
@@ -453,3 +453,27 @@ def test_a_cost_at_the_ceiling_is_accepted() -> None:
     assert parse_custom_hash(custom("argon2", "$argon2id$v=19$m=1048576,t=4,p=1$c2FsdHNhbHQ$" + "A" * 22))
     assert parse_custom_hash(custom("scrypt", "00" * 32, "hex", keylen=32, cost=1 << 20))
     assert parse_custom_hash(custom("pbkdf2", f"$pbkdf2-sha1$i=10000000,l=20$${'A' * 27}"))
+
+
+GOOD_BCRYPT = "$2b$10$" + "./Az09" * 8 + "abcde"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        [GOOD_BCRYPT[:-1]],
+        [GOOD_BCRYPT + "a", GOOD_BCRYPT[:-1]],
+        [GOOD_BCRYPT[:-1], GOOD_BCRYPT + "a"],
+        [GOOD_BCRYPT + GOOD_BCRYPT],
+        [GOOD_BCRYPT[:-1] + "$"],
+        [GOOD_BCRYPT[:-1] + "é"],
+        ["$2b$17$" + GOOD_BCRYPT[7:]],
+        ["$2x$10$" + GOOD_BCRYPT[7:]],
+        [""],
+    ],
+)
+def test_many_hashes_are_good_only_if_each_is(odd: list[str]) -> None:
+    assert are_bcrypt([])
+    assert are_bcrypt([GOOD_BCRYPT, GOOD_BCRYPT])
+    assert not are_bcrypt([GOOD_BCRYPT, *odd])
+    assert not are_bcrypt([*odd, GOOD_BCRYPT])

@@ -58,8 +58,12 @@ def bulk(store_url: str) -> Iterator[BulkWriter]:
     writer.close()
 
 
-def people(start: int, count: int) -> list[tuple[object, ...]]:
-    return [("acme", f"{n:06d}", f"{n}@x", n, n / 2, b"\0%d" % n) for n in range(start, start + count)]
+def people(start: int, count: int) -> dict[str, list[object]]:
+    return columns(*[("acme", f"{n:06d}", f"{n}@x", n, n / 2, b"\0%d" % n) for n in range(start, start + count)])
+
+
+def columns(*rows: tuple[object, ...]) -> dict[str, list[object]]:
+    return {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS)}
 
 
 def count(bulk: BulkWriter) -> int:
@@ -73,7 +77,7 @@ def count(bulk: BulkWriter) -> int:
 def test_rows_go_in_by_batches(bulk: BulkWriter) -> None:
     for start in range(0, 3000, 1000):
         bulk.begin()
-        bulk.insert("people", COLUMNS, people(start, 1000))
+        bulk.insert("people", people(start, 1000))
         bulk.commit()
 
     bulk.begin()
@@ -86,13 +90,13 @@ def test_rows_go_in_by_batches(bulk: BulkWriter) -> None:
 
 def test_a_batch_is_all_or_nothing(bulk: BulkWriter) -> None:
     bulk.begin()
-    bulk.insert("people", COLUMNS, people(0, 10))
+    bulk.insert("people", people(0, 10))
     bulk.commit()
 
     bulk.begin()
-    bulk.insert("people", COLUMNS, people(10, 10))
+    bulk.insert("people", people(10, 10))
     with pytest.raises(UniqueViolation) as refused:
-        bulk.insert("people", COLUMNS, [("acme", "000005", None, 0, None, None)])
+        bulk.insert("people", columns(("acme", "000005", None, 0, None, None)))
     bulk.rollback()
 
     assert refused.value.index == "people_pkey"
@@ -101,11 +105,11 @@ def test_a_batch_is_all_or_nothing(bulk: BulkWriter) -> None:
 
 def test_a_part_of_a_batch_may_fail_alone(bulk: BulkWriter) -> None:
     bulk.begin()
-    bulk.insert("people", COLUMNS, people(0, 10))
+    bulk.insert("people", people(0, 10))
     with pytest.raises(UniqueViolation) as refused, bulk.savepoint():
-        bulk.insert("people", COLUMNS, [("acme", "other", "5@x", 0, None, None)])
+        bulk.insert("people", columns(("acme", "other", "5@x", 0, None, None)))
     with bulk.savepoint():
-        bulk.insert("people", COLUMNS, people(10, 1))
+        bulk.insert("people", people(10, 1))
     bulk.commit()
 
     assert refused.value.columns == ("tenant_id", "email")
@@ -114,7 +118,7 @@ def test_a_part_of_a_batch_may_fail_alone(bulk: BulkWriter) -> None:
 
 def test_changes_and_many_changes(bulk: BulkWriter) -> None:
     bulk.begin()
-    bulk.insert("people", COLUMNS, people(0, 10))
+    bulk.insert("people", people(0, 10))
     assert bulk.run("update people set score = null where logins >= :n", n=7) == 3
     bulk.run_many(
         "update people set logins = :logins where tenant_id = 'acme' and id = :id",
@@ -131,7 +135,7 @@ def test_changes_and_many_changes(bulk: BulkWriter) -> None:
 
 def test_nothing_runs_outside_a_batch(bulk: BulkWriter) -> None:
     with pytest.raises(Unavailable):
-        bulk.insert("people", COLUMNS, people(0, 1))
+        bulk.insert("people", people(0, 1))
     with pytest.raises(Unavailable):
         bulk.run("delete from people")
     bulk.rollback()
@@ -142,7 +146,7 @@ def test_indexes_can_wait_until_the_rows_are_in(bulk: BulkWriter, store_url: str
     bulk.drop_indexes([PEOPLE])
     bulk.commit()
     bulk.begin()
-    bulk.insert("people", COLUMNS, people(0, 100))
+    bulk.insert("people", people(0, 100))
     bulk.commit()
     bulk.begin()
     bulk.create_indexes([PEOPLE])
@@ -162,7 +166,7 @@ def test_indexes_can_wait_until_the_rows_are_in(bulk: BulkWriter, store_url: str
 def test_a_late_index_finds_duplicates(bulk: BulkWriter) -> None:
     bulk.begin()
     bulk.drop_indexes([PEOPLE])
-    bulk.insert("people", COLUMNS, [("acme", "a", "same@x", 0, None, None), ("acme", "b", "same@x", 0, None, None)])
+    bulk.insert("people", columns(("acme", "a", "same@x", 0, None, None), ("acme", "b", "same@x", 0, None, None)))
     with pytest.raises(UniqueViolation):
         bulk.create_indexes([PEOPLE])
     bulk.rollback()
@@ -186,7 +190,7 @@ async def test_a_store_and_a_bulk_writer_write_side_by_side(store: Store) -> Non
         bulk = open_bulk(store.url)
         for start in range(0, 20_000, 1000):
             bulk.begin()
-            bulk.insert("people", COLUMNS, people(start, 1000))
+            bulk.insert("people", people(start, 1000))
             bulk.commit()
         bulk.close()
 
@@ -229,13 +233,18 @@ async def test_the_live_store_hears_of_touches_and_jobs(store: Store, clock: Fak
 
 
 def test_what_all_rows_have_in_common_is_said_once(bulk: BulkWriter) -> None:
-    rows = [row[1:5] for row in people(0, 2503)]
+    rows = people(0, 2503)
+    varying = {name: rows[name] for name in ("id", "email")}
+    alike: dict[str, list[object]] = {"score": [0.5] * 2503, "logins": [7] * 2503}
     bulk.begin()
-    bulk.insert("people", COLUMNS[1:5], rows, fixed={"tenant_id": "acme", "hash": b"same"})
-    bulk.insert("people", COLUMNS[1:5], [], fixed={"tenant_id": "acme", "hash": b"same"})
+    bulk.insert("people", varying | alike, fixed={"tenant_id": "acme", "hash": b"same"})
+    bulk.insert(
+        "people", {"id": list[str](), "email": list[str]()}, fixed={"tenant_id": "acme", "hash": b"same", "logins": 1}
+    )
     bulk.commit()
 
     bulk.begin()
     found = bulk.all("select id, email, logins, score, tenant_id, hash from people order by id")
     bulk.rollback()
-    assert [tuple(row) for row in found] == [(*row, "acme", b"same") for row in rows]
+    expected = zip(rows["id"], rows["email"], strict=True)
+    assert [tuple(row) for row in found] == [(*row, 7, 0.5, "acme", b"same") for row in expected]

@@ -6,7 +6,6 @@ secret in clear: what goes into the vault is sealed as soon as it is here.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 import msgspec
 from msgspec import UNSET
@@ -16,20 +15,12 @@ from freehold.domain.users.credentials import CURRENT, IMPORTED
 from freehold.domain.users.documents import LOGIN_PROVIDERS, MFA_SECRETS, PASSWORD_HASHES, USERS, User
 from freehold.domain.users.documents import realm as realm_of
 from freehold.domain.users.identifiers import canonical_email, canonical_username, is_email, is_phone_number
-from freehold.domain.users.usual import UserRow
+from freehold.domain.users.usual import UserRow, UserRows
 from freehold.kernel import vault
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.declare.compile import table_of
 
-USER_COLUMNS = (
-    "id", "created_at", "updated_at", "document", "last_login", "last_ip", "logins_count", "ix_email", "ix_username",
-    "ix_phone_number", "ix_connection", "ix_realm",
-)  # fmt: skip
-ID: Final = 0
-EMAIL: Final = 7
-CONNECTION: Final = 10
-REALM: Final = 11
-assert {column.name for column in table_of(USERS).columns} == {*USER_COLUMNS, "tenant_id", "version"}, (
+assert {column.name for column in table_of(USERS).columns} == {*UserRows.__struct_fields__, "tenant_id", "version"}, (
     "the users table changed: write its rows here too"
 )
 LINKED_COLUMNS = tuple(column.name for column in linked.TABLE.columns if column.name != "tenant_id")
@@ -65,14 +56,20 @@ class Sealed(msgspec.Struct, array_like=True, gc=False):
     kind: str
     name: str
     numbers: list[int]
-    rows: list[tuple[str, bytes]]
+    owners: list[str]
+    values: list[bytes]
+
+    def only(self, chosen: Sequence[int], numbers: list[int]) -> "Sealed":
+        """The rows in these places, of users who have these numbers by now."""
+        owners, values = [self.owners[place] for place in chosen], [self.values[place] for place in chosen]
+        return Sealed(self.kind, self.name, numbers, owners, values)
 
 
 class Batch(msgspec.Struct, array_like=True, gc=False):
     """Users as rows, to be written together."""
 
     places: list[int] = []
-    rows: list[UserRow] = []
+    users: UserRows = msgspec.field(default_factory=UserRows)
     sealed: list[Sealed] = []
     linked: list[LinkedRow] = []
     """Identities beside the first one."""
@@ -80,15 +77,15 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
     """The identifiers of those who have others than an e-mail address, by their number in the batch."""
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.places)
 
     def add(self, tenant: TenantScope, arrivals: Iterable[Arrival]) -> None:
         """Append users of any form."""
         for arrival in arrivals:
-            number = len(self.rows)
+            number = len(self)
             user = arrival.user
             self.places.append(arrival.place)
-            self.rows.append(_row(user))
+            self.users.append(_row(user))
             if not _has_only_email(user):
                 self.unusual[number] = identifiers_of(user)
             if len(user.identities) > 1:
@@ -99,10 +96,10 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
             for name, content in arrival.factors:
                 self._seal(tenant, MFA_SECRETS.name, name, [number], [user.user_id], [content])
 
-    def add_rows(self, places: Iterable[int], rows: Sequence[UserRow]) -> None:
+    def add_rows(self, places: Iterable[int], rows: UserRows) -> None:
         """Append users who are rows already and have one identity; their hashes and factors are added apart."""
         self.places += places
-        self.rows += rows
+        self.users.extend(rows)
 
     def add_hashes(
         self,
@@ -119,13 +116,13 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
 
     def add_factor(self, tenant: TenantScope, number: int, name: str, content: bytes) -> None:
         """Seal a factor of a user who is in the batch."""
-        self._seal(tenant, MFA_SECRETS.name, name, [number], [self.rows[number][ID]], [content])
+        self._seal(tenant, MFA_SECRETS.name, name, [number], [self.users.id[number]], [content])
 
     def keys(self, number: int) -> Keys:
         """The identifiers of a user."""
         found = self.unusual.get(number)
         if found is None:
-            email, realm = self.rows[number][EMAIL], self.rows[number][REALM]
+            email, realm = self.users.ix_email[number], self.users.ix_realm[number]
             if email is None:
                 return [], []
             mail = ("email", email, realm)
@@ -142,20 +139,18 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
     def only(self, chosen: Sequence[int]) -> "Batch":
         """The users with these numbers, in this order."""
         moved = {number: place for place, number in enumerate(chosen)}
-        ids = {self.rows[number][ID] for number in chosen}
+        users = self.users.only(chosen)
+        ids = set(users.id)
         batch = Batch(
             places=[self.places[number] for number in chosen],
-            rows=[self.rows[number] for number in chosen],
+            users=users,
             linked=[row for row in self.linked if row[1] in ids],
             unusual={moved[number]: keys for number, keys in self.unusual.items() if number in moved},
         )
         for sealed in self.sealed:
-            kept = [
-                (moved[number], row) for number, row in zip(sealed.numbers, sealed.rows, strict=True) if number in moved
-            ]
+            kept = [place for place, number in enumerate(sealed.numbers) if number in moved]
             if kept:
-                numbers, rows = zip(*kept, strict=True)
-                batch.sealed.append(Sealed(sealed.kind, sealed.name, list(numbers), list(rows)))
+                batch.sealed.append(sealed.only(kept, [moved[sealed.numbers[place]] for place in kept]))
         return batch
 
     def _seal(
@@ -167,13 +162,14 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
         owners: Sequence[str],
         values: Sequence[bytes],
     ) -> None:
-        rows = vault.seal_all(tenant, kind, name, owners, values)
+        secrets = vault.seal_all(tenant, kind, name, owners, values)
         for sealed in self.sealed:
             if sealed.kind == kind and sealed.name == name:
                 sealed.numbers += numbers
-                sealed.rows += rows
+                sealed.owners += owners
+                sealed.values += secrets
                 return
-        self.sealed.append(Sealed(kind, name, list(numbers), rows))
+        self.sealed.append(Sealed(kind, name, list(numbers), list(owners), secrets))
 
 
 def prepare(tenant: TenantScope, arrivals: Iterable[Arrival]) -> Batch:

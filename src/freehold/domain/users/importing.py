@@ -12,7 +12,7 @@ import msgspec
 
 from freehold.domain.users import linked
 from freehold.domain.users.accounts import IDENTIFIERS
-from freehold.domain.users.arrivals import ID, LINKED_COLUMNS, USER_COLUMNS, Batch, Key, Keys
+from freehold.domain.users.arrivals import LINKED_COLUMNS, Batch, Key, Keys, Sealed
 from freehold.domain.users.credentials import CURRENT, IMPORTED
 from freehold.domain.users.documents import PASSWORD_HASHES, USERS
 from freehold.kernel import vault
@@ -117,19 +117,18 @@ def place_users(writer: BulkWriter, tenant: TenantScope, batch: Batch, *, comple
 
 
 def _insert(writer: BulkWriter, tenant: TenantScope, batch: Batch) -> None:
-    if batch.rows:
-        writer.insert("users", USER_COLUMNS, batch.rows, fixed={"tenant_id": tenant.id, "version": 1})
+    if len(batch):
+        writer.insert("users", batch.users.columns(), fixed={"tenant_id": tenant.id, "version": 1})
     if batch.linked:
-        writer.insert(linked.TABLE.name, LINKED_COLUMNS, batch.linked, fixed={"tenant_id": tenant.id})
+        linked_rows = dict(zip(LINKED_COLUMNS, zip(*batch.linked, strict=True), strict=True))
+        writer.insert(linked.TABLE.name, linked_rows, fixed={"tenant_id": tenant.id})
     for sealed in batch.sealed:
-        _insert_sealed(writer, tenant, sealed.kind, sealed.name, sealed.rows)
+        _insert_sealed(writer, tenant, sealed)
 
 
-def _insert_sealed(
-    writer: BulkWriter, tenant: TenantScope, kind: str, name: str, rows: list[tuple[str, bytes]]
-) -> None:
-    fixed = {"tenant_id": tenant.id, "kind": kind, "name": name}
-    writer.insert(vault.VAULT_TABLE.name, ("owner", "sealed"), rows, fixed=fixed)
+def _insert_sealed(writer: BulkWriter, tenant: TenantScope, sealed: Sealed) -> None:
+    fixed = {"tenant_id": tenant.id, "kind": sealed.kind, "name": sealed.name}
+    writer.insert(vault.VAULT_TABLE.name, {"owner": sealed.owners, "sealed": sealed.values}, fixed=fixed)
 
 
 # --- who is there, and whose identifiers are free ----------------------------------------------------------------
@@ -148,8 +147,7 @@ def _sort_out(writer: BulkWriter, tenant: TenantScope, batch: Batch) -> list[Out
     wanted = [batch.keys(number) for number in range(len(batch))]
     held = _held(writer, tenant, wanted)
     outcomes = []
-    for number, (row, (own, clashing)) in enumerate(zip(batch.rows, wanted, strict=True)):
-        user_id = row[ID]
+    for number, (user_id, (own, clashing)) in enumerate(zip(batch.users.id, wanted, strict=True)):
         if user_id in present:
             outcomes.append(Outcome(number, "present", "user_id", user_id))
             continue
@@ -184,7 +182,7 @@ def _present(
     writer: BulkWriter, tenant: TenantScope, batch: Batch, links: Mapping[str, list[str]]
 ) -> tuple[set[str], dict[str, str]]:
     """The ids of users that are there, and of all identities that belong to another user, that user."""
-    ids = [row[ID] for row in batch.rows]
+    ids = batch.users.id
     further = [identity for identities in links.values() for identity in identities]
     present = {row[0] for row in writer.all(_PRESENT, tenant_id=tenant.id, values=Values(ids))}
     owners: dict[str, str] = {}
@@ -224,21 +222,19 @@ def _complete(writer: BulkWriter, tenant: TenantScope, batch: Batch, outcomes: l
     """Give users who are there the hash and the factors that they lack; what they have stays."""
     there = {outcome.number: outcome for outcome in outcomes if outcome.result == "present"}
     for sealed in batch.sealed if there else ():
-        given = [
-            (there[number], row) for number, row in zip(sealed.numbers, sealed.rows, strict=True) if number in there
-        ]
-        had = _names(writer, tenant, sealed.kind, [owner for _, (owner, _) in given])
+        given = [(place, number) for place, number in enumerate(sealed.numbers) if number in there]
+        had = _names(writer, tenant, sealed.kind, [sealed.owners[place] for place, _ in given])
         # One hash is enough, whichever of the two it is; of factors, each by its name.
         enough = _IS_HASH if sealed.kind == PASSWORD_HASHES.name else {sealed.name}
         lacking = []
-        for outcome, row in given:
-            names = had.setdefault(row[0], set())
+        for place, number in given:
+            names = had.setdefault(sealed.owners[place], set())
             if not names & enough:
                 names.add(sealed.name)
-                lacking.append(row)
-                outcome.result = "completed"
+                lacking.append(place)
+                there[number].result = "completed"
         if lacking:
-            _insert_sealed(writer, tenant, sealed.kind, sealed.name, lacking)
+            _insert_sealed(writer, tenant, sealed.only(lacking, [sealed.numbers[place] for place in lacking]))
 
 
 def _names(writer: BulkWriter, tenant: TenantScope, kind: str, owners: list[str]) -> dict[str, set[str]]:

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -88,12 +88,11 @@ class BulkWriter(Protocol):
     def insert(
         self,
         table: str,
-        columns: Sequence[str],
-        rows: Sequence[tuple[Any, ...]],
+        columns: Mapping[str, Sequence[Any]],
         *,
         fixed: Mapping[str, Any] = _NOTHING,
     ) -> None:
-        """Insert rows, the fastest way there is; `fixed` columns have one value in all of them.
+        """Insert rows, given a column at a time, the fastest way there is; `fixed` values stand in all of them.
 
         Raises UniqueViolation; then the batch must be rolled back.
         """
@@ -186,23 +185,23 @@ class SqliteBulkWriter:
     def insert(
         self,
         table: str,
-        columns: Sequence[str],
-        rows: Sequence[tuple[Any, ...]],
+        columns: Mapping[str, Sequence[Any]],
         *,
         fixed: Mapping[str, Any] = _NOTHING,
     ) -> None:
-        values = tuple(fixed.values())
-        whole = len(rows) - len(rows) % ROWS_AT_ONCE
+        # A value that all rows share is handed over once for each statement: connections, and columns nobody fills.
+        alike = {name: column[0] for name, column in columns.items() if column and _are_alike(column)}
+        shared = {**fixed, **alike}
+        varying = {name: column for name, column in columns.items() if name not in alike}
+        rows = len(next(iter(columns.values())))
+        values = list(itertools.chain.from_iterable(zip(*varying.values(), strict=True)))
 
         def insert() -> None:
-            if whole:
-                many = _insert_sql(table, tuple(columns), tuple(fixed), ROWS_AT_ONCE)
-                for start in range(0, whole, ROWS_AT_ONCE):
-                    part = itertools.chain.from_iterable(rows[start : start + ROWS_AT_ONCE])
-                    self._connection.execute(many, (*values, *part))
-            if whole < len(rows):
-                one = _insert_sql(table, tuple(columns), tuple(fixed), 1)
-                self._connection.executemany(one, [values + row for row in rows[whole:]])
+            for start in range(0, rows, ROWS_AT_ONCE):
+                count = min(ROWS_AT_ONCE, rows - start)
+                statement = _insert_sql(table, tuple(shared), tuple(varying), count)
+                part = values[start * len(varying) : (start + count) * len(varying)]
+                self._connection.execute(statement, [*shared.values(), *part])
 
         self._guard(insert)
 
@@ -301,13 +300,12 @@ class PostgresqlBulkWriter:
     def insert(
         self,
         table: str,
-        columns: Sequence[str],
-        rows: Sequence[tuple[Any, ...]],
+        columns: Mapping[str, Sequence[Any]],
         *,
         fixed: Mapping[str, Any] = _NOTHING,
     ) -> None:
-        values = tuple(fixed.values())
-        records = [values + row for row in rows] if values else rows
+        shared = map(itertools.repeat, fixed.values())
+        records = zip(*shared, *columns.values())  # noqa: B905 - what is shared has no end
         self._wait(self._open.copy(table, (*fixed, *columns), records))
 
     @contextmanager
@@ -365,13 +363,17 @@ class _UndoneError(Exception):
     """Tells a transaction to roll back."""
 
 
-@cache
-def _insert_sql(table: str, columns: tuple[str, ...], fixed: tuple[str, ...], rows: int) -> str:
-    """SQLite's statement for so many rows at once; the fixed values come first and are used in each of them."""
-    shared = [f"?{number}" for number in range(1, len(fixed) + 1)]
-    places = itertools.count(len(fixed) + 1)
-    values = [", ".join([*shared, *(f"?{next(places)}" for _ in columns)]) for _ in range(rows)]
-    return f"insert into {table} ({', '.join((*fixed, *columns))}) values ({'), ('.join(values)})"  # noqa: S608 - declared names
+def _are_alike(column: Sequence[Any]) -> bool:
+    return column[-1] == column[0] and column.count(column[0]) == len(column)
+
+
+@lru_cache(64)
+def _insert_sql(table: str, shared: tuple[str, ...], columns: tuple[str, ...], rows: int) -> str:
+    """SQLite's statement for so many rows at once; the shared values come first and are used in each of them."""
+    first = [f"?{number}" for number in range(1, len(shared) + 1)]
+    places = itertools.count(len(shared) + 1)
+    values = [", ".join([*first, *(f"?{next(places)}" for _ in columns)]) for _ in range(rows)]
+    return f"insert into {table} ({', '.join((*shared, *columns))}) values ({'), ('.join(values)})"  # noqa: S608 - declared names
 
 
 def _drop_indexes(tables: Iterable[Table]) -> Iterator[str]:

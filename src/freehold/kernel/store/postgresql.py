@@ -9,7 +9,7 @@ the listening connection is down no epoch repeats, so nothing is cached.
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -347,7 +347,7 @@ class PostgresqlTransaction(AbstractAsyncContextManager["PostgresqlTransaction"]
         await self._send()
         await self._guard(self._connection.executemany(text, arguments))
 
-    async def copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    async def copy(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Insert rows through binary COPY: for the bulk writer."""
         await self._send()
         await self._guard(self._connection.copy_records_to_table(table, columns=columns, records=rows))

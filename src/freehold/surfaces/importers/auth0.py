@@ -20,7 +20,7 @@ from freehold.domain.connections import CONNECTIONS
 from freehold.domain.keys.documents import SIGNING_KEYS
 from freehold.domain.keys.rotation import import_key
 from freehold.domain.users import User
-from freehold.domain.users.arrivals import CONNECTION, EMAIL, ID, REALM, Arrival, Batch
+from freehold.domain.users.arrivals import Arrival, Batch
 from freehold.domain.users.documents import DATABASE
 from freehold.domain.users.importing import BATCH_USERS, TABLES, Outcome, look_for_users, write_users
 from freehold.kernel.clock import iso
@@ -226,8 +226,8 @@ class Auth0Import:
                 self._add_run(batch, item, stored)
             else:
                 self._add_row(batch, item, stored)
-        if self.sources.factors and batch.rows:
-            numbers = {row[ID]: number for number, row in enumerate(batch.rows)}
+        if self.sources.factors and len(batch):
+            numbers = {id_: number for number, id_ in enumerate(batch.users.id)}
             for id_, name, content in self.scratch.execute(_FACTORS, (_listed(numbers),)):
                 batch.add_factor(self.tenant, numbers[id_], name, content)
         return batch
@@ -235,27 +235,29 @@ class Auth0Import:
     def _add_run(self, batch: Batch, run: Run, stored: Mapping[str, str]) -> None:
         places: Sequence[int] = range(run.where, run.where + len(run))
         rows, hashes = run.rows, run.hashes
-        if not {row[CONNECTION] for row in rows if row[ID].startswith(OWN)} <= self._known:
+        if not self._known.issuperset(rows.ix_connection):
             kept = [
-                (place, row, own)
-                for place, row, own in zip(places, rows, hashes, strict=True)
-                if not row[ID].startswith(OWN) or self._has_connection(place, row[ID], row[CONNECTION])
+                number
+                for number, (place, id_, connection) in enumerate(zip(places, rows.id, rows.ix_connection, strict=True))
+                if not id_.startswith(OWN) or self._has_connection(place, id_, connection)
             ]
-            if not kept:
-                return
-            places, rows, hashes = map(list, zip(*kept, strict=True))
+            places, rows, hashes = [places[n] for n in kept], rows.only(kept), [hashes[n] for n in kept]
         first = len(batch)
         batch.add_rows(places, rows)
-        texts = [stored.get(row[ID]) or own for row, own in zip(rows, hashes, strict=True)] if stored else hashes
+        texts = [stored.get(id_) or own for id_, own in zip(rows.id, hashes, strict=True)] if stored else hashes
+        own_hashes = [own for own in hashes if own is not None]
+        if len(own_hashes) == len(hashes) and not self.sources.hashes:
+            batch.add_hashes(self.tenant, range(first, len(batch)), rows.id, own_hashes, imported=True)
+            return
         for imported in (True, False):
             alike = [n for n, own in enumerate(hashes) if (own is not None) == imported and texts[n] is not None]
             if alike:
-                owners, given = [rows[n][ID] for n in alike], [texts[n] or "" for n in alike]
+                owners, given = [rows.id[n] for n in alike], [texts[n] or "" for n in alike]
                 batch.add_hashes(self.tenant, [first + n for n in alike], owners, given, imported=imported)
         if self.sources.hashes:
-            for place, row, text in zip(places, rows, texts, strict=True):
-                if text is None and row[ID].startswith(OWN):
-                    self.report.find("user_without_hash", self._reader.place(place), row[ID], row[EMAIL] or "")
+            for place, id_, email, text in zip(places, rows.id, rows.ix_email, texts, strict=True):
+                if text is None and id_.startswith(OWN):
+                    self.report.find("user_without_hash", self._reader.place(place), id_, email or "")
 
     def _add_row(self, batch: Batch, row: Row, stored: Mapping[str, str]) -> None:
         user = row.user
@@ -281,7 +283,7 @@ class Auth0Import:
         owners: list[str] = []
         for item in items:
             if isinstance(item, Run):
-                owners += [row[ID] for row in item.rows]
+                owners += item.rows.id
             elif item.user is not None:
                 owners += [_owner(item.user, i) for i in item.user.identities if i["provider"] == DATABASE]
         return dict(self.scratch.execute(_HASHES, (_listed(owners),)).fetchall())
@@ -299,30 +301,31 @@ class Auth0Import:
 
     def _repeated(self, batch: Batch, *, look: bool) -> dict[int, str]:
         """Remember who was seen where. Who was seen before is a finding; by what, by their number in the batch."""
-        places = batch.places
-        keys = [(row[ID], place) for row, place in zip(batch.rows, places, strict=True)]
+        places, users = batch.places, batch.users
+        keys = list(zip(users.id, places, strict=True))
         if batch.linked:
             by_user = dict(keys)
             keys += [(identity, by_user[user_id]) for identity, user_id, *_ in batch.linked]
+        addresses: list[str] = []
         if look:
-            keys += [
-                (f"{row[REALM]}\0{row[EMAIL]}", place)
-                for row, place in zip(batch.rows, places, strict=True)
-                if row[EMAIL] and row[ID].startswith(OWN)
+            addresses = [
+                f"{realm}\0{email}" if email and id_.startswith(OWN) else ""
+                for id_, realm, email in zip(users.id, users.ix_realm, users.ix_email, strict=True)
             ]
+            keys += [(address, place) for address, place in zip(addresses, places, strict=True) if address]
         if remember(self.scratch, keys) == len(keys):
             return {}
         repeated = {}
-        for number, row in enumerate(batch.rows):
-            asked = [("user_id", row[ID], "")]
-            if look and row[EMAIL] and row[ID].startswith(OWN):
-                asked.append(("email", f"{row[REALM]}\0{row[EMAIL]}", "the address is "))
+        for number, (place, id_) in enumerate(zip(places, users.id, strict=True)):
+            asked = [("user_id", id_, "")]
+            if look and addresses[number]:
+                asked.append(("email", addresses[number], "the address is "))
             for kind, key, what in asked:
                 where = self.scratch.execute("select place from seen where key = ?", (key,)).fetchone()[0]
-                if where != places[number]:
+                if where != place:
                     repeated[number] = kind
-                    place, other = self._reader.place(places[number]), self._reader.place(where)
-                    self.report.find("duplicate_user", place, row[ID], f"{what}also in {other}, which counts")
+                    here, other = self._reader.place(place), self._reader.place(where)
+                    self.report.find("duplicate_user", here, id_, f"{what}also in {other}, which counts")
                     self.report.count("users", "duplicate")
                     break
         return repeated
@@ -340,7 +343,7 @@ class Auth0Import:
         for outcome in outcomes:
             if outcome.result == "conflict":
                 place = self._reader.place(batch.places[outcome.number])
-                user_id = batch.rows[outcome.number][ID]
+                user_id = batch.users.id[outcome.number]
                 self.report.find("user_conflict", place, user_id, f"{outcome.kind} belongs to {outcome.other}")
 
     def _unjoined(self) -> None:

@@ -14,12 +14,11 @@ import msgspec
 from msgspec import UNSET
 
 from freehold.domain.users import User
-from freehold.domain.users.arrivals import ID
 from freehold.domain.users.documents import DATABASE
 from freehold.domain.users.identifiers import stored_email
 from freehold.domain.users.profiles import fill_defaults
-from freehold.domain.users.usual import UserRow, UsualUser, usual_rows
-from freehold.kernel.crypto.passwords import BadHash, is_bcrypt, parse_bcrypt, parse_custom_hash
+from freehold.domain.users.usual import UserRows, UsualUser, usual_rows
+from freehold.kernel.crypto.passwords import BadHash, are_bcrypt, parse_bcrypt, parse_custom_hash
 from freehold.kernel.declare.validation import InvalidBody
 from freehold.surfaces.importers.lines import BadFile, bad_line, first_byte, read_blocks, read_lines
 from freehold.surfaces.importers.report import Report
@@ -62,7 +61,7 @@ class Run(msgspec.Struct, gc=False):
 
     where: int
     """The place of the first."""
-    rows: list[UserRow]
+    rows: UserRows
     hashes: list[str | None]
     """What came with each profile."""
 
@@ -71,9 +70,10 @@ class Run(msgspec.Struct, gc=False):
 
     def cut(self, number: int) -> "Run":
         """Take so many from the front."""
-        front = Run(self.where, self.rows[:number], self.hashes[:number])
+        places = range(len(self))
+        front = Run(self.where, self.rows.only(places[:number]), self.hashes[:number])
         self.where += number
-        self.rows, self.hashes = self.rows[number:], self.hashes[number:]
+        self.rows, self.hashes = self.rows.only(places[number:]), self.hashes[number:]
         return front
 
 
@@ -257,12 +257,13 @@ def _run(where: int, count: int, lines: bytes) -> Run | None:
     if not users or len(users) != count:
         return None
     hashes = [None if user.password_hash is UNSET else user.password_hash for user in users]
-    if not all(map(is_bcrypt, filter(None, hashes))):
+    if not are_bcrypt([stored for stored in hashes if stored is not None]):
         return None
     rows = usual_rows(users)
     if rows is None:
         return None
-    if any(stored is not None and not row[ID].startswith(OWN) for row, stored in zip(rows, hashes, strict=True)):
+    strangers = [number for number, id_ in enumerate(rows.id) if not id_.startswith(OWN)]
+    if any(hashes[number] is not None for number in strangers):
         return None
     return Run(where, rows, hashes)
 

@@ -14,9 +14,9 @@ from freehold.kernel.crypto.passwords.argon2 import ARGON2, hash_argon2id, memor
 from freehold.kernel.crypto.passwords.bcrypt import (
     BCRYPT,
     Computation,
+    are_bcrypt,
     check,
     cost_of,
-    is_bcrypt,
     new_hash,
     parse_bcrypt,
 )
@@ -43,10 +43,10 @@ __all__ = [
     "HashPolicy",
     "PasswordNotUsable",
     "PasswordTooLong",
+    "are_bcrypt",
     "check_password_length",
     "dummy_of",
     "hash_password",
-    "is_bcrypt",
     "is_cheap",
     "needs_rehash",
     "parse_bcrypt",
