@@ -114,14 +114,15 @@ def test_a_user_of_the_provider_signs_in(provided: Provided) -> None:
     assert claims["sub"] == f"oauth2|{provided.connection}|grace"
     assert (claims["email"], claims["email_verified"], claims["name"]) == ("grace@example.com", True, "Grace")
     user = provided.app.manage("GET", f"/users/{claims['sub']}")
-    assert user["identities"] == [
-        {
-            "connection": provided.connection,
-            "user_id": f"{provided.connection}|grace",
-            "provider": "oauth2",
-            "isSocial": True,
-        }
-    ]
+    (identity,) = user["identities"]
+    assert identity.pop("access_token")
+    assert identity.pop("expires_in") > 0
+    assert identity == {
+        "connection": provided.connection,
+        "user_id": f"{provided.connection}|grace",
+        "provider": "oauth2",
+        "isSocial": True,
+    }
     assert user["logins_count"] == 1
 
 
@@ -201,3 +202,118 @@ def test_a_blocked_user_does_not_get_in(provided: Provided) -> None:
     other = provided.app.browser()
     page = other.open(provided.at_provider(provided.leave(other)))
     assert page.alerts == ["Signing in did not work. Please try again."]
+
+
+def signed_in(provided: Provided, browser: BrowserSession | None = None) -> str:
+    """The id of the user whom the provider knows."""
+    browser = browser or provided.app.browser()
+    done = browser.open(provided.at_provider(provided.leave(browser)))
+    return str(read_claims(provided.app.redeem(done).json()["id_token"])["sub"])
+
+
+def test_the_provider_s_token_works_and_few_see_it(provided: Provided, provided_server: tuple[LiveServer, str]) -> None:
+    server, issuer = provided_server
+    user_id = signed_in(provided)
+
+    token = provided.app.manage("GET", f"/users/{user_id}")["identities"][0]["access_token"]
+
+    me = httpx.get(f"{issuer}/me", headers={"authorization": f"Bearer {token}"})
+    assert (me.status_code, me.json()["email"]) == (200, "grace@example.com")
+    app, audience = provided.app, server.facts["management"]["audience"]
+    app.manage("POST", "/client-grants", {"client_id": app.client_id, "audience": audience, "scope": ["read:users"]})
+    narrow = app.token("client_credentials", audience=audience).json()["access_token"]
+    with server.client() as http:
+        shown = http.get(f"/api/v2/users/{user_id}", headers={"authorization": f"Bearer {narrow}"}).json()
+    assert "access_token" not in shown["identities"][0]
+    assert shown["email"] == "grace@example.com"
+    kept = b"".join(path.read_bytes() for path in server.data.glob("*.db*"))
+    assert kept
+    assert token.encode() not in kept
+
+
+def test_a_token_goes_with_its_identity(provided: Provided) -> None:
+    user_id = signed_in(provided)
+    ada = provided.app.add_user()
+    provider, _, own_id = user_id.partition("|")
+    provided.app.manage("POST", f"/users/{ada.user_id}/identities", {"provider": provider, "user_id": own_id})
+
+    identities = provided.app.manage("GET", f"/users/{ada.user_id}")["identities"]
+    assert ["access_token" in identity for identity in identities] == [False, True]
+    provided.app.manage("DELETE", f"/users/{ada.user_id}")
+    assert signed_in(provided) == user_id
+
+
+def test_attributes_are_mapped_kept_and_left_out(provided: Provided) -> None:
+    fetch = """function (token, ctx, callback) {
+        callback(null, { sub: 'ada', mail: 'ada@example.com', department: 'R&D', salary: 7, nickname: 'A' }); }"""
+    provided.change(
+        scripts={"fetchUserProfile": fetch}, fieldsMap={"user_id": "sub", "email": "mail"},
+        non_persistent_attrs=["salary", "nickname"],
+    )  # fmt: skip
+
+    user = provided.app.manage("GET", f"/users/{signed_in(provided)}")
+
+    assert (user["user_id"], user["email"]) == (f"oauth2|{provided.connection}|ada", "ada@example.com")
+    assert user["department"] == "R&D"
+    assert "salary" not in user
+    assert user["nickname"] != "A"
+
+
+@pytest.mark.parametrize(("spec", "scope"), [(True, "openid email repo user"), (False, "openid,email,repo,user")])
+def test_an_application_asks_for_more_of_the_provider(provided: Provided, spec: bool, scope: str) -> None:
+    provided.change(scope="openid email", useOauthSpecScope=spec, upstream_params={"app": {"alias": "client_id"}})
+
+    left = provided.leave(provided.app.browser(), connection_scope="repo,user")
+
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(left.url).query).items()}
+    assert (asked["scope"], asked["app"]) == (scope, provided.app.client_id)
+
+
+LOGOUT = """function (context, callback) {
+    callback(null, '%s/session/end?client_id=' + context.client_id + '&state=' + encodeURIComponent(context.returnTo));
+}"""
+
+
+def sign_out(provided: Provided, browser: BrowserSession, **params: str) -> str:
+    """Where the browser is sent when it signs out."""
+    provided.app.change(allowed_logout_urls=["https://app.example.com/bye"])
+    query = {"client_id": provided.app.client_id, "returnTo": "https://app.example.com/bye", **params}
+    answer = browser.http.get("/v2/logout", params=query)
+    assert answer.status_code == 302
+    return str(answer.headers["location"])
+
+
+def test_signing_out_of_the_provider_too(provided: Provided) -> None:
+    provided.change(scripts={"fetchUserProfile": FETCH % provided.provider, "getLogoutUrl": LOGOUT % provided.provider})
+    browser = provided.app.browser()
+    signed_in(provided, browser)
+
+    target = sign_out(provided, browser, federated="")
+
+    assert target == f"{provided.provider}/session/end?client_id=freehold&state=https%3A%2F%2Fapp.example.com%2Fbye"
+    assert httpx.get(target).status_code == 200
+    over = browser.open(provided.app.authorize_url(prompt="none"))
+    assert over.query["error"] == "login_required"
+
+
+def test_a_logout_url_without_a_script(provided: Provided) -> None:
+    provided.change(logoutUrl=f"{provided.provider}/session/end")
+    browser = provided.app.browser()
+    signed_in(provided, browser)
+
+    assert sign_out(provided, browser) == "https://app.example.com/bye"
+    signed_in(provided, browser)
+    target = sign_out(provided, browser, federated="")
+    assert target == f"{provided.provider}/session/end?returnTo=https%3A%2F%2Fapp.example.com%2Fbye"
+
+
+@pytest.mark.parametrize("script", [
+    "function (c, cb) { cb(new Error('x')); }", "function (c, cb) { cb(null, 'javascript:alert(1)'); }",
+    "function (c, cb) { cb(null, 7); }",
+])  # fmt: skip
+def test_a_logout_script_that_says_nothing_good(provided: Provided, script: str) -> None:
+    provided.change(scripts={"fetchUserProfile": FETCH % provided.provider, "getLogoutUrl": script})
+    browser = provided.app.browser()
+    signed_in(provided, browser)
+
+    assert sign_out(provided, browser, federated="") == "https://app.example.com/bye"

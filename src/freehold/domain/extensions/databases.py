@@ -21,8 +21,10 @@ ScriptName = Literal[
     "change_phone_number",
 ]  # fmt: skip
 _TEXTS = ("email", "username", "name", "nickname", "given_name", "family_name", "picture", "phone_number")
+PROFILE = (*_TEXTS, "email_verified", "phone_verified", "user_metadata", "app_metadata")
 REFUSALS = frozenset({"WrongUsernameOrPasswordError", "ValidationError", "UnauthorizedError"})
 """What a script throws to say no, and not because something went wrong."""
+TOKENS = ("access_token", "refresh_token", "id_token")
 LONGEST_ID, LONGEST_TEXT = 1024, 2048
 FAILED = "Something went wrong on our side. Please try again later."
 
@@ -49,6 +51,10 @@ class ExternalUser:
     """What stands behind `auth0|`."""
     profile: dict[str, Any] = field(default_factory=dict)
     factors: tuple[Mapping[str, Mapping[str, Any]], ...] = ()
+    tokens: Mapping[str, Any] = field(default_factory=dict)
+    """Of a provider or a database of the tenant's own; they are sealed, and in no record."""
+    others: Mapping[str, Any] = field(default_factory=dict)
+    """Further attributes, of a provider's users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,7 @@ async def _run(
         services, tenant, script, "", arguments, name=f"{database.name}: {name}", execution=execution,
         deadline=Deadline(), secret_values=await _configuration(services.store, tenant, database.id), hidden=hidden,
     )  # fmt: skip
+    execution.hide_members(TOKENS)
     return outcome, execution
 
 
@@ -166,7 +173,8 @@ def user_of(answered: Any, *, prefix: str = "auth0|") -> ExternalUser | None:
     profile |= {name: value for name, value in metadata.items() if isinstance(value, dict)}
     factors = answered.get("mfa_factors")
     kept = tuple(each for each in factors if isinstance(each, dict)) if isinstance(factors, list) else ()
-    return ExternalUser(id_.removeprefix(prefix), profile, kept)
+    tokens = {name: answered[name] for name in TOKENS if isinstance(answered.get(name), str)}
+    return ExternalUser(id_.removeprefix(prefix), profile, kept, tokens)
 
 
 def _failure(error: ScriptError) -> ScriptFailed:

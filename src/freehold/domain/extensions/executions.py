@@ -89,10 +89,21 @@ class Execution:
             self.status = "partial"
         self.results.append(result)
 
+    def hide_members(self, names: Iterable[str]) -> None:
+        """Mask members of what the code answered last, whatever they hold."""
+        if self.results and self.results[-1].get("answered") is not None:
+            self.results[-1]["answered"] = _without(self.results[-1]["answered"], names)
+
 
 def code_digest(code: str) -> str:
     """Tells the code that ran from what it was before and became."""
     return hashlib.sha256(code.encode()).hexdigest()[:24]
+
+
+def _without(content: Any, names: Iterable[str]) -> Any:
+    if isinstance(content, dict):
+        return {key: MASK if key in names else _without(value, names) for key, value in content.items()}
+    return [_without(value, names) for value in content] if isinstance(content, list) else content
 
 
 class Mask:

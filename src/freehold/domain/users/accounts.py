@@ -30,6 +30,7 @@ from freehold.domain.users.identifiers import (
 from freehold.domain.users.linked import identity_id
 from freehold.domain.users.password_policy import check_password
 from freehold.domain.users.profiles import database_identity, default_names, fill_defaults
+from freehold.domain.users.provider_tokens import forget_tokens
 from freehold.kernel import vault
 from freehold.kernel.clock import iso
 from freehold.kernel.crypto.ids import new_object_id
@@ -141,6 +142,7 @@ async def delete_user(tx: Transaction, tenant: TenantScope, user_id: str, *, act
     await documents.delete(tx, tenant, USERS, user_id, actor=actor)
     for identity in current.document["identities"]:
         await credentials.drop_hashes(tx, tenant, identity_id(identity))
+        await forget_tokens(tx, tenant, identity_id(identity))
     await vault.drop(tx, tenant, MFA_SECRETS.name, user_id)
     await linked.replace_linked(tx, tenant, user_id, ())
     await device_credentials.forget_user(tx, tenant, user_id)

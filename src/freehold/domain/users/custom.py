@@ -17,6 +17,7 @@ from freehold.domain.users.databases import Database
 from freehold.domain.users.documents import MFA_SECRETS, USERS
 from freehold.domain.users.factors import KINDS, stored_factors
 from freehold.domain.users.profiles import read_profile
+from freehold.domain.users.provider_tokens import keep_tokens
 from freehold.domain.users.sign_in import SignIn, verify_password
 from freehold.kernel import vault
 from freehold.kernel.crypto.passwords import PasswordNotUsable, PasswordTooLong
@@ -84,6 +85,7 @@ async def adopt(
                 await _enrol(tx, tenant, user_id, user)
     except (BadRequest, Conflict) as error:
         raise databases.ScriptFailed(error.message) from None
+    await keep_tokens(tx, tenant, user_id, user.tokens)
     return SignIn(read_profile(msgspec.json.encode(current.document).decode()), user_id)
 
 

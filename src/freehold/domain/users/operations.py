@@ -17,7 +17,9 @@ from freehold.domain.users.databases import Database, find_database, get_databas
 from freehold.domain.users.documents import DATABASE, USERS
 from freehold.domain.users.identifiers import canonical_email
 from freehold.domain.users.link_tokens import secondary_of_token
+from freehold.domain.users.linked import identity_id
 from freehold.domain.users.listing import list_users
+from freehold.domain.users.provider_tokens import SCOPE, tokens_of
 from freehold.kernel.declare import Actor, Length, Operation, Pattern, documents
 from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.conditions import if_match
@@ -26,6 +28,7 @@ from freehold.kernel.declare.fields import Fields
 from freehold.kernel.declare.validation import InvalidBody
 from freehold.kernel.errors import BadRequest, Forbidden
 from freehold.kernel.http.response import Response, json
+from freehold.kernel.store import Row
 
 MOST_BY_EMAIL = 100
 _GET = f"select {shown.COLUMNS}, version from users where tenant_id = :tenant_id and id = :id"  # noqa: S608 - constant
@@ -135,9 +138,26 @@ async def get_user(call: Call) -> Response:
     if row is None:
         raise documents.missing(USERS)
     etag = [("etag", f'"{row[5]}"')]
+    if SCOPE in call.actor.scopes:
+        user = await _with_tokens(call, row[:5])
+        if user is not None:
+            return json(fields.apply(user) if fields.names else user, headers=etag)
     if fields.names:
         return json(fields.apply(shown.as_object(row[:5])), headers=etag)
     return json(shown.as_text(row[:5]), headers=etag)
+
+
+async def _with_tokens(call: Call, row: Row) -> dict[str, Any] | None:
+    """The user with the tokens of identity providers; None for one without, whom most are."""
+    own = await tokens_of(call.store, call.tenant, row[0])
+    if not own and '"profileData"' not in row[1]:  # nobody linked either
+        return None
+    user = shown.as_object(row)
+    user["identities"] = [
+        {**identity, **await tokens_of(call.store, call.tenant, identity_id(identity))}
+        for identity in user["identities"]
+    ]
+    return user
 
 
 async def prepare_patch(call: Call) -> PreparedChange:

@@ -66,6 +66,7 @@ class Authorize(msgspec.Struct, kw_only=True, omit_defaults=True):
     login_hint: str | None = None
     id_token_hint: str | None = None
     connection: str | None = None
+    connection_scope: str | None = None
     screen_hint: str | None = None
     ui_locales: str | None = None
     acr_values: str | None = None
@@ -202,7 +203,7 @@ def _fill(params: Parameters, request: Authorize) -> None:
     request.scope = params.get("scope")
     for name in (
         "nonce", "audience", "code_challenge", "code_challenge_method", "prompt", "login_hint", "id_token_hint",
-        "connection", "screen_hint", "ui_locales", "acr_values",
+        "connection", "connection_scope", "screen_hint", "ui_locales", "acr_values",
     ):  # fmt: skip
         setattr(request, name, params.get(name) or None)
     extensions = [name for name in params if name.startswith("ext-")]

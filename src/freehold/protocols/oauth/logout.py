@@ -10,9 +10,10 @@ from msgspec import UNSET
 
 from freehold import login
 from freehold.domain.applications import CLIENTS, Client
+from freehold.domain.extensions import oauth2
 from freehold.domain.sessions import Session, end_session, find_session
 from freehold.domain.tenants.settings import SETTINGS
-from freehold.domain.users import find_profile
+from freehold.domain.users import find_database, find_profile
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.http.parameters import Parameters
 from freehold.kernel.http.request import Request
@@ -34,8 +35,8 @@ async def v2_logout(request: Request) -> Response:
         _check_target(target, allowed, name="returnTo")
     elif client is not None:
         target = next((url for url in allowed if "*" not in url), None)
-    response = redirect(target) if target else await login.logged_out(request)
-    return await _end(request, response, client, await _session(request))
+    session = await _session(request)
+    return await _end(request, await _response(request, session, target), client, session)
 
 
 async def oidc_logout(request: Request) -> Response:
@@ -66,8 +67,21 @@ async def oidc_logout(request: Request) -> Response:
             return await login.ask_logout(request, params=_plain(params), user_name=await _name(request, session))
         if not answer:
             return await login.stayed(request)
-    response = redirect(target) if target else await login.logged_out(request)
-    return await _end(request, response, client, session)
+    return await _end(request, await _response(request, session, target), client, session)
+
+
+async def _response(request: Request, session: Session | None, target: str | None) -> Response:
+    """To the target, by way of the identity provider where `federated` asks for that; or our own page."""
+    store, tenant = request.services.store, request.tenant
+    if session is not None and "federated" in request.query:
+        connection = await find_database(store, tenant, session.connection)
+        if connection is not None and connection.strategy == oauth2.STRATEGY:
+            url = await oauth2.logout_url(
+                request.services, tenant, connection, user_id=session.user_id, return_to=target or ""
+            )
+            if url is not None:
+                return redirect(url)
+    return redirect(target) if target else await login.logged_out(request)
 
 
 def _check_target(target: str, allowed: list[str], *, name: str) -> None:
