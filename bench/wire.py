@@ -39,7 +39,7 @@ def run(bare: Subject, subjects: Sequence[Subject], names: Sequence[str], report
     for number in range(rounds + 1):
         for name in names:
             limits = Limits.measure()
-            limits.bare_us = _measure(bare, BARE, _BARE).cpu_us
+            limits.bare_us = bare_answer_us(bare)
             if number:
                 report.limits.append(limits)
             for subject in subjects:
@@ -53,6 +53,11 @@ def run(bare: Subject, subjects: Sequence[Subject], names: Sequence[str], report
         database_us = statistics.median(found.database_us for found, _ in found_in_rounds)
         value = statistics.median(value for _, value in found_in_rounds)
         report.add(Figure(name, subject_name, value, _shown(cpu_us, database_us), cpu_us))
+
+
+def bare_answer_us(bare: Subject) -> float:
+    """CPU microseconds of an HTTP answer of prepared bytes."""
+    return _measure(bare, BARE, _BARE).cpu_us
 
 
 def _measure(subject: Subject, name: str, operation: Operation) -> Measured:

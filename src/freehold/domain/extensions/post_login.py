@@ -127,8 +127,9 @@ async def _run_rules(
     user, context = _rule_user(facts), _rule_context(tenant, facts, came_back=came_back)
     execution = Execution(RULES_TRIGGER, tenant.clock.now_ms())
     verdict.executions.append(execution)
-    for rule in enabled:
-        script = await legacy_script(services, tenant, rule.id, rule.script, "rule")
+    # All are found before the first runs: after each wait the store looks anew whether something changed.
+    scripts = [await legacy_script(services, tenant, rule.id, rule.script, "rule") for rule in enabled]
+    for rule, script in zip(enabled, scripts, strict=True):
         outcome = await run(
             services, tenant, script, "", [user, context, around], name=rule.name, execution=execution,
             deadline=deadline, secret_values=configuration, answers=ask, hidden=[token] if token else (),
@@ -246,7 +247,11 @@ async def _run_actions(
         return
     execution = Execution(TRIGGER, tenant.clock.now_ms())
     verdict.executions.append(execution)
-    for index, (name, version) in enumerate(bound):
+    ready = [
+        (name, await script_of(services.store, tenant, version), await secrets_of(services.store, tenant, version))
+        for name, version in bound
+    ]
+    for index, (name, script, secret_values) in enumerate(ready):
         if resume_at is not None and index < resume_at:
             continue
         handler = "onContinuePostLogin" if index == resume_at else "onExecutePostLogin"
@@ -254,11 +259,9 @@ async def _run_actions(
             "trigger": TRIGGER, "methods": METHODS[TRIGGER], "can_redirect": facts.can_redirect,
             "rules": verdict.rules, "domain": tenant.domain, "state": facts.state,
         }  # fmt: skip
-        script = await script_of(services.store, tenant, version)
         outcome = await run(
             services, tenant, script, handler, [_event(tenant, facts, verdict), around], name=name,
-            execution=execution, deadline=deadline, secret_values=await secrets_of(services.store, tenant, version),
-            answers=ask,
+            execution=execution, deadline=deadline, secret_values=secret_values, answers=ask,
         )  # fmt: skip
         if outcome.error is not None:
             if outcome.error.kind == "load" and outcome.error.type == "NoSuchFunction" and index == resume_at:
