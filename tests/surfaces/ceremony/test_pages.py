@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pysequoia import SignatureMode, decrypt, sign
 
+from freehold.domain import audit
 from freehold.domain.ceremonies.evidence.form import statement
 from freehold.login.texts import LANGUAGES
 from freehold.surfaces.ceremony.pages.guide import pgp_guide, rendered
@@ -31,7 +32,9 @@ EVIDENCE = Path(str(files("freehold.domain.ceremonies.evidence")))
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with started(tmp_path_factory.mktemp("pages") / "data", **RELAXED) as running:
+    with started(
+        tmp_path_factory.mktemp("pages") / "data", **RELAXED, ceremony_allow_scan="without_private_keys"
+    ) as running:
         # OpenPGP keys are made by the machine's time.
         running.advance((datetime.now(UTC) + timedelta(minutes=1) - running.clock.now()).total_seconds())
         yield running
@@ -183,6 +186,36 @@ def test_the_whole_ceremony_with_codes(
     assert "The file and its key were destroyed." in page.text
     assert browser.http.get(f"{at}/receipt").headers["content-type"] == "application/zip"
     assert browser.open("/admin/exports").text.count("removed") >= 1
+
+
+def test_a_signature_on_paper_counts_by_the_word_of_a_named_person(
+    place: Installation, ada: Person, bob: Person, draft: tuple[BrowserSession, Page]
+) -> None:
+    """The operator's policy here allows it where no private keys leave."""
+    browser, page = draft
+    at = page.path
+    page = step(browser, page, "submit")
+    page = step(browser, page, "possess", word_1=word_in(page))
+    step(browser, page, "authorize", tenant="main")
+    second, seen = bob.sign_in(at=f"{at}/decision")
+    second.submit(seen, form=by_code(seen, "approve"), code=bob.code(), digest=groups_in(seen))  # type: ignore[arg-type]
+    page = upload(browser, browser.open(at), b"%PDF-1.4 a scan of ink", kind="scan")
+
+    assert page.path == at, page.alerts
+    assert not any(form.action == f"{at}/scan" for form in page.forms), "whoever uploads it cannot confirm it"
+    token = form_to(page, f"{at}/cancel").values
+    sent = {**token, "channel": "I know her hand"}
+    alone = browser.http.post(f"{at}/scan", data=sent, headers={"origin": browser.origin})
+    assert alone.status_code == 403
+    seen = second.open(at)
+    done = step(second, seen, "scan", channel="I called her on the number in the directory")
+    assert done.path == at
+    assert "Bob" in done.text
+    entries = place.run(audit.latest_entries(place.services.store, place.tenant, limit=20))
+    told = next(entry for entry in entries if entry.action == "ceremony.confirm_scan")
+    details = json.loads(told.details)
+    assert (told.actor.email, details["channel"]) == (BOB, "I called her on the number in the directory")
+    assert "allow_scan" in details["relaxed"]
 
 
 def test_a_rejection_ends_it(ada: Person, bob: Person, draft: tuple[BrowserSession, Page]) -> None:
