@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.support.commands import freehold
 from tests.support.hosted_pages import BrowserSession
 from tests.support.server import start_server
 
@@ -24,7 +25,7 @@ def test_the_first_administrator_comes_by_the_ready_file_and_the_operator_helps(
             assert BrowserSession(http).open(first).status == 410
 
         def admins(*words: str) -> Any:
-            return json.loads(server.freehold("admins", *words, "--json").stdout)
+            return json.loads(freehold("admins", *words, "--json", beside=server).stdout)
 
         url = admins("invite", "second@example.com", "--role", "editor")["url"]
         assert url.startswith(f"{server.issuer}admin/invitation?token=")
@@ -33,9 +34,9 @@ def test_the_first_administrator_comes_by_the_ready_file_and_the_operator_helps(
             ("root@example.com", "admin", "operator")
         ]
         assert [one["email"] for one in listed["invitations"]] == ["second@example.com"]
-        again = server.freehold("admins", "invite", "ROOT@example.com", check=False)
+        again = freehold("admins", "invite", "ROOT@example.com", beside=server, check=False)
         assert (again.returncode, "already" in again.stderr) == (1, True)
-        last = server.freehold("admins", "block", "root@example.com", check=False)
+        last = freehold("admins", "block", "root@example.com", beside=server, check=False)
         assert "last administrator" in last.stderr
 
         with server.client() as http:
@@ -59,7 +60,7 @@ def test_the_first_administrator_comes_by_the_ready_file_and_the_operator_helps(
 
     with start_server(tmp_path / "data") as server:
         assert server.facts["dashboard"]["invitation_url"] is None
-        reset = server.freehold("tenants", "reset", "main", "--yes")
+        reset = freehold("tenants", "reset", "main", "--yes", beside=server)
         assert reset.returncode == 0
-        assert "root@example.com" in server.freehold("admins", "list").stdout
-        assert server.freehold("audit", "verify").returncode == 0
+        assert "root@example.com" in freehold("admins", "list", beside=server).stdout
+        assert freehold("audit", "verify", beside=server).returncode == 0

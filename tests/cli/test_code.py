@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.commands import freehold as run_freehold
 from tests.support.in_process import Installation, started
-from tests.support.server import run_freehold
 
 CODE = """exports.onExecuteCredentialsExchange = async (event, api) => {
     console.log('for', event.client.name, event.secrets.KEY);

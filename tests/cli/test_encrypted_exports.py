@@ -7,7 +7,8 @@ from pysequoia import Tsk
 
 from freehold.kernel.crypto.openpgp import decrypt_file, is_pgp_message
 from freehold.surfaces.transfer.archive import verify
-from tests.support.server import run_freehold, start_server
+from tests.support.commands import freehold
+from tests.support.server import start_server
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def test_an_archive_can_be_sealed_to_its_reader(data: Path, tmp_path: Path, comm
     secret.write_text(str(owner))
     sealed, opened = tmp_path / "sealed.pgp", tmp_path / "opened.tar.gz"
 
-    run_freehold(*command, "--data", str(data), "--output", str(sealed), "--encrypt-to", str(public))
+    freehold(*command, "--data", str(data), "--output", str(sealed), "--encrypt-to", str(public))
 
     assert is_pgp_message(sealed.read_bytes()[:64])
     decrypt_file(sealed, opened, secret_key_path=secret)

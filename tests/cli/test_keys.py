@@ -22,7 +22,8 @@ from freehold.kernel.config import load_settings
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.store import open_store
 from freehold.registry import REGISTRY
-from tests.support.server import run_freehold, start_server
+from tests.support.commands import freehold
+from tests.support.server import start_server
 
 ROWS = 3000
 
@@ -31,7 +32,7 @@ ROWS = 3000
 def data(tmp_path: Path) -> Path:
     """A data folder with one tenant."""
     folder = tmp_path / "data"
-    run_freehold("tenants", "create", "acme", "--domain", "acme.example.com", "--data", str(folder))
+    freehold("tenants", "create", "acme", "--domain", "acme.example.com", "--data", str(folder))
     return folder
 
 
@@ -70,24 +71,24 @@ def test_every_table_with_wrapped_keys_is_known() -> None:
 def test_every_key_is_put_under_the_new_one_and_the_old_one_can_be_retired(data: Path) -> None:
     before = wrapped_keys(data)
 
-    run_freehold("keys", "rotate-master", "--data", str(data))
+    freehold("keys", "rotate-master", "--data", str(data))
     assert (keys_in(data), outdated(data)) == (2, 0)
     assert wrapped_keys(data) == before
 
-    run_freehold("keys", "rotate-master", "--retire", "--data", str(data))
+    freehold("keys", "rotate-master", "--retire", "--data", str(data))
     assert (keys_in(data), outdated(data)) == (1, 0)
     assert wrapped_keys(data) == before
-    assert "acme" in run_freehold("tenants", "list", "--data", str(data)).stdout
+    assert "acme" in freehold("tenants", "list", "--data", str(data)).stdout
 
 
 def test_a_running_server_takes_the_new_key(tmp_path: Path) -> None:
     with start_server(tmp_path / "data") as live:
-        live.freehold("keys", "rotate-master")
-        live.freehold("tenants", "create", "shop", "--ready-file", str(tmp_path / "shop.json"))
+        freehold("keys", "rotate-master", beside=live)
+        freehold("tenants", "create", "shop", "--ready-file", str(tmp_path / "shop.json"), beside=live)
         facts = json.loads((tmp_path / "shop.json").read_text())
         with live.client() as http:
             shop = http.get("/.well-known/openid-configuration", headers={"host": facts["base_url"].split("/")[2]})
-        refused = live.freehold("keys", "rotate-master", "--retire", check=False)
+        refused = freehold("keys", "rotate-master", "--retire", beside=live, check=False)
         assert live.management_token()
 
     assert shop.json()["issuer"].startswith("https://shop.")
@@ -100,7 +101,7 @@ def test_an_interrupted_rotation_is_finished_before_a_new_one(data: Path) -> Non
     MasterKey.load(data / "master.key").rotated(data / "master.key")
     assert outdated(data) == 1
 
-    said = run_freehold("keys", "rotate-master", "--data", str(data)).stdout
+    said = freehold("keys", "rotate-master", "--data", str(data)).stdout
 
     assert "interrupted" in said
     assert (keys_in(data), outdated(data)) == (2, 0)
@@ -110,7 +111,7 @@ def test_an_interrupted_rotation_is_finished_before_a_new_one(data: Path) -> Non
 def test_two_rotations_do_not_meet(data: Path) -> None:
     folder = os.open(data, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
-    refused = run_freehold("keys", "rotate-master", "--data", str(data), check=False)
+    refused = freehold("keys", "rotate-master", "--data", str(data), check=False)
     os.close(folder)
 
     assert refused.returncode != 0
@@ -133,8 +134,8 @@ def test_kill_9_loses_no_key(data: Path) -> None:
         process.wait()
         assert wrapped_keys(data) == before
 
-    run_freehold("keys", "rotate-master", "--data", str(data))
-    run_freehold("keys", "rotate-master", "--retire", "--data", str(data))
+    freehold("keys", "rotate-master", "--data", str(data))
+    freehold("keys", "rotate-master", "--retire", "--data", str(data))
     assert (keys_in(data), outdated(data)) == (1, 0)
     assert wrapped_keys(data) == before
 

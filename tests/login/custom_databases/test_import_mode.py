@@ -75,6 +75,7 @@ def test_an_id_of_another_connections_user_is_refused(custom: Callable[..., Cust
     assert other.sign_in(email).status_code == 403
 
 
+@pytest.mark.slow  # Twenty seconds, as documented.
 def test_a_script_that_never_answers_ends_after_its_time(custom: Callable[..., Custom]) -> None:
     here = custom()
     here.app.change_connection(customScripts={"login": "function login(a, b, callback) { for (;;) {} }"})

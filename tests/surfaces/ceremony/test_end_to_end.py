@@ -26,10 +26,10 @@ from freehold.demo.servers import kid_of
 from freehold.domain.ceremonies.verify import verify_bundle
 from tests.support.administrators import Person, accept, make_administrator
 from tests.support.applications import Application, User, make_application
+from tests.support.commands import freehold
 from tests.support.hosted_pages import BrowserSession
 from tests.support.in_process import Installation, started
 from tests.support.second_factors import App, enrol
-from tests.support.server import run_freehold
 from tests.support.signers import GRACE, Authority, sign_pdf
 from tests.support.signers import Person as Signatory
 
@@ -215,8 +215,8 @@ def exported_users(place: Installation) -> dict[str, dict[str, Any]]:
 
 def test_restored_the_user_signs_in_as_before(tenant: Tenant, export: Export, tmp_path: Path) -> None:
     archive, data = tmp_path / "main.tar.gz", tmp_path / "second"
-    run_freehold("export", "--data", str(tenant.data), "--output", str(archive))
-    run_freehold("restore", "--data", str(data), str(archive), "--vault", str(export.tar))
+    freehold("export", "--data", str(tenant.data), "--output", str(archive))
+    freehold("restore", "--data", str(data), str(archive), "--vault", str(export.tar))
     tenant.place.advance(60)
 
     with started(data, at=tenant.place.clock.now()) as second:

@@ -20,7 +20,7 @@ from freehold.demo.executive import AUTHORITY, Executive
 from freehold.demo.gnupg import GnuPG, key_holder
 from freehold.demo.servers import CALLBACK, Server
 from freehold.kernel.crypto.otp import new_totp_secret
-from tests.support.server import run_freehold
+from tests.support.commands import freehold
 
 pytestmark = [pytest.mark.browser, pytest.mark.gnupg]
 ADA, BOB = "ada@example.com", "bob@example.com"
@@ -70,7 +70,7 @@ async def test_from_the_request_to_the_sign_in_elsewhere(browser: Browser, serve
     secret = new_totp_secret()
     with export.factors.open("a") as file:
         file.write(json.dumps({"user_id": export.person["user_id"], "type": "otp", "otp_secret": secret}) + "\n")
-    run_freehold(
+    freehold(
         "import", "auth0", "--data", str(folder / "first"), "--users", str(export.users), "--hashes",
         str(export.hashes), "--mfa", str(export.factors), "--config", str(export.config), "--yes",
     )  # fmt: skip
@@ -128,18 +128,18 @@ async def test_from_the_request_to_the_sign_in_elsewhere(browser: Browser, serve
         (folder / "export.pgp").write_bytes(await fetched(hers, "button", "Download the file now"))
         (folder / "receipt.zip").write_bytes(await fetched(hers, "link", "Download the receipt"))
         holder.open(folder / "export.pgp", folder / "export.tar")
-    run_freehold("ceremony", "verify", str(folder / "receipt.zip"))
+    freehold("ceremony", "verify", str(folder / "receipt.zip"))
     with tarfile.open(folder / "export.tar") as tar:
         lines = tar.extractfile("mfa-secrets.ndjson")
         assert lines is not None
         assert json.loads(lines.readline())["otp_secret"] == secret
 
     archive, second = folder / "main.tar.gz", folder / "second"
-    run_freehold("export", "--data", str(folder / "first"), "--output", str(archive))
+    freehold("export", "--data", str(folder / "first"), "--output", str(archive))
     ada.http.close()
     bob.http.close()
     server.stop()
-    run_freehold("restore", "--data", str(second), str(archive), "--vault", str(folder / "export.tar"))
+    freehold("restore", "--data", str(second), str(archive), "--vault", str(folder / "export.tar"))
     elsewhere = Server.start(second, server.port, folder / "second.json")
     try:
         page = await profile(browser)

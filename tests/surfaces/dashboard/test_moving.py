@@ -7,7 +7,8 @@ from pathlib import Path
 import httpx
 
 from tests.support.administrators import PASSWORD, code_at
-from tests.support.server import LiveServer, run_freehold, start_server
+from tests.support.commands import freehold
+from tests.support.server import LiveServer, start_server
 
 EMAIL = "root@example.com"
 
@@ -38,9 +39,9 @@ def test_a_restored_administrator_signs_in_and_old_sessions_do_not_count(tmp_pat
     archive, sealed = tmp_path / "tenant.tar.gz", tmp_path / "vault.tar.gz"
     with start_server(tmp_path / "here") as server:
         secret, token = enrol(server)
-        server.freehold("export", "--output", str(archive))
-        server.freehold("vault", "export", "--output", str(sealed), "--plaintext", "--yes")
-    run_freehold("restore", str(archive), "--vault", str(sealed), "--data", str(tmp_path / "there"))
+        freehold("export", "--output", str(archive), beside=server)
+        freehold("vault", "export", "--output", str(sealed), "--plaintext", "--yes", beside=server)
+    freehold("restore", str(archive), "--vault", str(sealed), "--data", str(tmp_path / "there"))
     with start_server(tmp_path / "there") as moved, moved.client() as http:
         assert moved.facts["dashboard"]["invitation_url"] is None
         assert http.get("/admin/api/me", headers={"authorization": f"Bearer {token}"}).status_code == 401
@@ -54,9 +55,9 @@ def test_restored_without_its_vault_a_tenant_lets_nobody_in_without_the_operator
     archive = tmp_path / "tenant.tar.gz"
     with start_server(tmp_path / "here") as server:
         enrol(server)
-        server.freehold("export", "--output", str(archive))
-    run_freehold("restore", str(archive), "--data", str(tmp_path / "there"))
+        freehold("export", "--output", str(archive), beside=server)
+    freehold("restore", str(archive), "--data", str(tmp_path / "there"))
     with start_server(tmp_path / "there") as moved, moved.client() as http:
         assert session_of(http).json()["errorCode"] == "invalid_credentials"
-        moved.freehold("admins", "reset-mfa", EMAIL)
-        assert "token=" in moved.freehold("admins", "reset-password", EMAIL).stdout
+        freehold("admins", "reset-mfa", EMAIL, beside=moved)
+        assert "token=" in freehold("admins", "reset-password", EMAIL, beside=moved).stdout

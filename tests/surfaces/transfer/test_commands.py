@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.server import LiveServer, run_freehold
+from tests.support.commands import freehold
+from tests.support.server import LiveServer
 
 
 def gpg(home: Path, *arguments: str) -> bytes:
@@ -31,22 +32,22 @@ def test_an_archive_encrypted_to_a_key_opens_with_gpg_and_restores(
 ) -> None:
     home, public = key
     sealed, sealed_vault = tmp_path / "tenant.pgp", tmp_path / "vault.pgp"
-    tenant.freehold("export", "--output", str(sealed), "--encrypt-to", str(public))
-    tenant.freehold("vault", "export", "--output", str(sealed_vault), "--encrypt-to", str(public), "--yes")
+    freehold("export", "--output", str(sealed), "--encrypt-to", str(public), beside=tenant)
+    freehold("vault", "export", "--output", str(sealed_vault), "--encrypt-to", str(public), "--yes", beside=tenant)
     assert stat.S_IMODE(sealed.stat().st_mode) == 0o600
     assert not [path for path in tmp_path.iterdir() if "partial" in path.name or path.suffix == ".sealed"]
 
-    refused = run_freehold("restore", str(sealed), "--data", str(tmp_path / "copy"), check=False)
+    refused = freehold("restore", str(sealed), "--data", str(tmp_path / "copy"), check=False)
     assert refused.returncode == 1
     assert "decrypt it first" in refused.stderr
     gpg(home, "--output", str(tmp_path / "tenant.tar.gz"), "--decrypt", str(sealed))
     gpg(home, "--output", str(tmp_path / "vault.tar.gz"), "--decrypt", str(sealed_vault))
     arguments = ("restore", str(tmp_path / "tenant.tar.gz"), "--vault", str(tmp_path / "vault.tar.gz"))
-    run_freehold(*arguments, "--data", str(tmp_path / "copy"))
+    freehold(*arguments, "--data", str(tmp_path / "copy"))
 
-    run_freehold("export", "--data", str(tmp_path / "copy"), "--output", str(tmp_path / "again.tar.gz"))
+    freehold("export", "--data", str(tmp_path / "copy"), "--output", str(tmp_path / "again.tar.gz"))
     assert (tmp_path / "again.tar.gz").read_bytes() == (tmp_path / "tenant.tar.gz").read_bytes()
-    again = run_freehold(*arguments, "--data", str(tmp_path / "copy"), check=False)
+    again = freehold(*arguments, "--data", str(tmp_path / "copy"), check=False)
     assert again.returncode == 1
     assert "is here already" in again.stderr
 
@@ -55,9 +56,9 @@ def test_the_vault_leaves_loudly_with_an_entry_in_the_log_and_never_by_accident_
     tenant: LiveServer, tmp_path: Path
 ) -> None:
     target = tmp_path / "vault.tar.gz"
-    assert tenant.freehold("vault", "export", "--output", str(target), "--yes", check=False).returncode == 1
+    assert freehold("vault", "export", "--output", str(target), "--yes", beside=tenant, check=False).returncode == 1
     assert not target.exists()
-    done = tenant.freehold("vault", "export", "--output", str(target), "--yes", "--plaintext")
+    done = freehold("vault", "export", "--output", str(target), "--yes", "--plaintext", beside=tenant)
     assert "password hashes, MFA secrets, private keys" in done.stderr
     with tenant.management() as api:
         descriptions = [entry["description"] for entry in api.get("/logs", params={"per_page": 20}).json()]
@@ -66,7 +67,7 @@ def test_the_vault_leaves_loudly_with_an_entry_in_the_log_and_never_by_accident_
 
 def test_without_the_master_key_the_vault_stays_shut(tenant: LiveServer, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    done = run_freehold(
+    done = freehold(
         "vault", "export", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "v"), "--plaintext", "--yes",
         check=False,
     )  # fmt: skip
