@@ -35,7 +35,7 @@ from freehold.kernel.store.sqlite_connection import (
 if TYPE_CHECKING:
     from freehold.kernel.store.postgresql import PostgresqlTransaction
 
-CACHE_KIB = 128 * 1024
+CACHE_KIB = 48 * 1024
 # Pages touched by several batches are copied into the file once; the log grows to 32 MiB.
 CHECKPOINT_PAGES = 8192
 PATIENCE_S = 60.0

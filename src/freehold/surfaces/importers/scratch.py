@@ -12,9 +12,9 @@ from itertools import chain
 from pathlib import Path
 
 import msgspec
-from isal import isal_zlib
 
-from freehold.domain.users.arrivals import Batch
+from freehold.domain.users.arrivals import Batch, Sealed
+from freehold.domain.users.usual import UserRows
 
 CACHE_KIB = 24 * 1024
 ROWS_AT_ONCE = 100
@@ -62,17 +62,47 @@ class Waiting:
 
     def add(self, batch: Batch) -> None:
         """Put a batch behind the others."""
-        # Packed, because writing costs more than packing.
-        self._sizes.append(self._file.write(isal_zlib.compress(self._encode(batch), 1)))
+        self._sizes.append(self._file.write(self._encode(_folded(batch))))
 
     def __iter__(self) -> Iterator[Batch]:
         """All batches, in order."""
         self._file.seek(0)
         for size in self._sizes:
-            yield self._decode(isal_zlib.decompress(self._file.read(size)))
+            yield _unfolded(self._decode(self._file.read(size)))
 
     def clear(self) -> None:
         """Forget them."""
         self._file.seek(0)
         self._file.truncate()
         self._sizes = []
+
+
+def _folded(batch: Batch) -> Batch:
+    """The same without what is said already: values that all users share, and ids that own what is sealed."""
+    lists = msgspec.structs.asdict(batch.users)
+    users = UserRows(
+        **{name: column[:1] if name != "document" and _are_alike(column) else column for name, column in lists.items()}
+    )
+    sealed = [
+        Sealed(one.kind, one.name, [], [], one.values) if _are_everybodys(one, batch) else one for one in batch.sealed
+    ]
+    return Batch(batch.places, users, sealed, batch.linked, batch.unusual)
+
+
+def _unfolded(batch: Batch) -> Batch:
+    number = len(batch)
+    for name, column in msgspec.structs.asdict(batch.users).items():
+        if name != "document" and len(column) == 1:
+            setattr(batch.users, name, column * number)
+    for sealed in batch.sealed:
+        if not sealed.owners:
+            sealed.numbers, sealed.owners = list(range(number)), batch.users.id[:]
+    return batch
+
+
+def _are_alike(column: Sequence[object]) -> bool:
+    return len(column) > 1 and column[0] == column[-1] and column.count(column[0]) == len(column)
+
+
+def _are_everybodys(sealed: Sealed, batch: Batch) -> bool:
+    return sealed.owners == batch.users.id and sealed.numbers == list(range(len(batch)))
