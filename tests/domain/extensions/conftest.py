@@ -119,5 +119,6 @@ async def gallery(outside: Outside) -> AsyncIterator[Extended]:
         tenant = await create(store, directory(store, REGISTRY), "acme", "acme.test")
         sandbox = Sandbox(require_level="basic", modules_folder=folder / ".npm", network=POLICY)
         yield Extended(Services(store, sandbox), tenant)
+        sandbox.modules.remove(tenant.id)  # npm keeps what it fetched
         await sandbox.close()
         await store.close()
