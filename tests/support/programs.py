@@ -91,7 +91,7 @@ def find_node_modules() -> Path | None:
 
 
 def find_gallery() -> Path | None:
-    """Return the folder with copies of the public gallery of rules and database scripts."""
+    """Return the folder with copies of the public galleries of rules, database scripts and actions."""
     named = os.environ.get("FREEHOLD_GALLERY")
     return Path(named) if named and (Path(named) / "rules" / "src").is_dir() else None
 
@@ -126,7 +126,8 @@ MARKERS = {
     ),
     "gallery": Need(
         find_gallery,
-        "no public gallery: FREEHOLD_GALLERY names a folder with auth0/rules and auth0/db-connections-templates",
+        "no public galleries: FREEHOLD_GALLERY names a folder with copies of auth0/rules, "
+        "auth0/db-connections-templates, auth0/opensource-marketplace and auth0/docs-v2",
     ),
     "shared": Need(find_shared, "no recordings beside the checkout, nor at FREEHOLD_SHARED"),
 }

@@ -32,6 +32,8 @@ from tests.domain.extensions.conftest import Extended
 from tests.support.programs import find_node
 
 RULE = """function (user, context, callback) {
+    const { Auth0RedirectRuleUtilities } = require('@auth0/rule-utilities@0.1.0');
+    if (new Auth0RedirectRuleUtilities(user, context).isRedirectCallback) return callback();
     if (user.email === 'no@example.com') return callback(new UnauthorizedError('not you'));
     context.idToken['https://x.example/plan'] = configuration.PLAN + (_.size(user.identities));
     callback(null, user, context); }"""

@@ -25,7 +25,11 @@ from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Store
 
 MOST_EXECUTIONS = 20
-_SHIM = ("classes.cjs", *(f"kinds/{name}.cjs" for name in ("action", "module", "rule", "hook", "script", "callback")))
+_SHIM = (
+    "classes.cjs",
+    "stand-ins/rule-utilities.cjs",
+    *(f"kinds/{name}.cjs" for name in ("action", "module", "rule", "hook", "script", "callback")),
+)
 _INDEX = """'use strict';
 // { run, masked, about }: see the README two folders up.
 module.exports = require('./shim/outside.cjs').open(__dirname);

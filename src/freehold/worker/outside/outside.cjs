@@ -9,6 +9,8 @@ const vm = require('node:vm');
 const { createRequire } = require('node:module');
 
 const MASK = '[secret]';
+// What npm does not have, as in the sandbox.
+const STAND_INS = { '@auth0/rule-utilities': './stand-ins/rule-utilities.cjs' };
 
 class Outside {
   constructor(folder, about) {
@@ -49,6 +51,8 @@ class Outside {
     const load = (request) => {
       const added = this.loader.added.get(request);
       if (added !== undefined) return added();
+      const standIn = STAND_INS[String(request).replace(/(?<=.)@[^/]*$/, '')];
+      if (standIn !== undefined) return require(standIn);
       return this.plain(this.named(String(request)));
     };
     load.resolve = (request) => this.plain.resolve(this.named(String(request)));
