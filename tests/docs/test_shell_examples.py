@@ -8,6 +8,8 @@ from tests.architecture.project import ROOT
 from tests.docs.shell_examples import Block, escaping_blocks, read_blocks, reader_environment, run_blocks, script_of
 from tests.support.programs import MARKERS
 
+SLOW = {"leave.md", "operate.md"}
+"""Long ones: they start servers one after the other, and make keys."""
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = {path: blocks for path in DOCUMENTS if (blocks := read_blocks(path.read_text()))}
 
@@ -19,6 +21,8 @@ def runnable() -> list[object]:
         if run:
             needs = {need for block in run for need in block.needs}
             marks = [getattr(pytest.mark, need) for need in sorted(needs)]
+            if path.name in SLOW:
+                marks.append(pytest.mark.slow)
             parameters.append(pytest.param(path, marks=marks, id=str(path.relative_to(ROOT))))
     return parameters
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,18 +19,19 @@ from tests.support.server import SOURCE, LiveServer
 
 TIMEOUT_S = 300
 _forked = multiprocessing.get_context("forkserver")
-_forked.set_forkserver_preload(["freehold.cli.commands", "tests.support.commands"])
+_forked.set_forkserver_preload(
+    ["freehold.cli.commands", "freehold.domain.ceremonies.evidence.signed_pdf_worker", "tests.support.confined"]
+)
 
 
 def freehold(
     *arguments: str, beside: LiveServer | None = None, check: bool = True, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command, on the data folder of a server `beside` it; with `check`, a failure shows what it said."""
-    _ready()
     words = [*arguments, *(("--data", str(beside.data)) if beside is not None else ())]
     with TemporaryDirectory(prefix="freehold-command-") as folder:
         said = Path(folder)
-        process = _forked.Process(target=_run, args=(words, {**os.environ, **(env or {})}, said))
+        process = prepared().Process(target=_run, args=(words, {**os.environ, **(env or {})}, said))
         process.start()
         process.join(TIMEOUT_S)
         if process.exitcode is None:
@@ -44,8 +46,8 @@ def freehold(
 
 
 @cache
-def _ready() -> None:
-    """Start the server; it imports by the environment alone."""
+def prepared() -> ForkServerContext:
+    """The server that processes are forked from, started; it imports by the environment alone."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), str(SOURCE.parent)])
     try:
@@ -54,6 +56,7 @@ def _ready() -> None:
         del os.environ["PYTHONPATH"]
         if before is not None:
             os.environ["PYTHONPATH"] = before
+    return _forked
 
 
 def _run(words: list[str], env: Mapping[str, str], said: Path) -> None:
@@ -61,12 +64,17 @@ def _run(words: list[str], env: Mapping[str, str], said: Path) -> None:
         file = os.open(said / name if name else os.devnull, flags | os.O_CREAT, 0o600)
         os.dup2(file, descriptor)
         os.close(file)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+    use_standard_streams()
     os.environ.clear()
     os.environ.update(env)
     sys.argv = ["freehold", *words]
     from freehold.cli import main
 
     main()
+
+
+def use_standard_streams() -> None:
+    """Make new files of the descriptors that this process was given after its fork."""
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115

@@ -166,6 +166,13 @@ def _spare_key(number: int) -> rsa.RSAPrivateKey:
 _numbers = itertools.count()
 
 
+@cache
+def _management_router() -> Router:
+    router = Router()
+    add_routes(router, REGISTRY)
+    return router
+
+
 def _quick_material(domain: str, now: datetime, *, private_key: rsa.RSAPrivateKey | None = None) -> SigningMaterial:
     return new_tenant_signing_material(domain, now, private_key=private_key or _spare_key(next(_numbers) % 4))
 
@@ -184,13 +191,13 @@ async def people(
     services = TestServices(
         settings=settings, store=store, clock=clock, passwords=pool, tenants=directory,
     )  # fmt: skip
-    router = Router()
-    add_routes(router, REGISTRY)
 
     async def resolve(host: str) -> TenantScope | None:
         return await directory.by_host(host)
 
-    app = Edge(router, resolve_tenant=resolve, errors={"management": render_error, "page": render_page_error})
+    app = Edge(
+        _management_router(), resolve_tenant=resolve, errors={"management": render_error, "page": render_page_error}
+    )
     app.services = services
     yield TenantUnderTest(store, tenant, services, app)
     pool.close()

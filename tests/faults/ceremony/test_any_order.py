@@ -278,7 +278,7 @@ def test_nobody_disturbs_and_it_comes_to_its_end() -> None:
     asyncio.run(walk([*FORWARD]))
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=2, deadline=None, suppress_health_check=CHECKS)
 @given(ways())
 def test_whatever_people_do_in_whatever_order_the_invariants_hold(names: list[str]) -> None:
     asyncio.run(walk(names))

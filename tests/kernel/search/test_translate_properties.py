@@ -11,7 +11,7 @@ from tests.kernel.search.people import MEMBERS, PEOPLE, Person, fill, ids_of
 from tests.kernel.search.queries import Query, scenes
 
 
-@pytest.mark.parametrize("scene_count", [50, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scene_count", [20, pytest.param(400, marks=pytest.mark.slow)])
 def test_sql_finds_whom_a_plain_evaluation_finds(store_url: str, scene_count: int) -> None:
     with asyncio.Runner() as runner:
         store = runner.run(opened(store_url))

@@ -19,13 +19,22 @@ from freehold.domain.ceremonies.evidence.form import render_form
 from freehold.domain.ceremonies.evidence.signatories import FormSignature, SignaturePolicy
 from freehold.domain.ceremonies.evidence.signed_form import LONGEST_UPLOAD, FormRefused, verify_signed_form
 from tests.support import signers
+from tests.support.confined import prepared_readers
 from tests.support.signers import DIGEST, FORGERIES, GRACE, Authority, Person, changed, forged, issued_form, sign_pdf
 
+__all__ = ["prepared_readers"]
 NOW = datetime.now(UTC).replace(microsecond=0)
 AUTHORITY = Authority(NOW)
 CERTIFICATE = AUTHORITY.issue()
 # The files are signed at the time of the run, which may come long after this module was read.
 LATER = NOW + timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def readers(request: pytest.FixtureRequest) -> None:
+    """Prepared ones, but for the tests of a whole reader and of its bounds."""
+    if request.node.get_closest_marker("whole_reader") is None:
+        request.getfixturevalue("prepared_readers")
 
 
 async def verify(upload: bytes, **changes: Any) -> FormSignature:
@@ -48,6 +57,7 @@ def signed(person: Person = CERTIFICATE, **options: Any) -> bytes:
     return sign_pdf(issued_form(), person, **options)
 
 
+@pytest.mark.whole_reader
 async def test_the_executives_signature_counts() -> None:
     result = await verify(signed())
 
@@ -328,6 +338,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.whole_reader
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_files_that_are_made_to_exhaust_a_reader_are_refused_within_bounds(name: str) -> None:
     upload = HOSTILE[name]()
