@@ -20,7 +20,8 @@ import pytest
 
 from freehold.domain.ceremonies.evidence.possession import is_word, seal_word, word_digest
 from freehold.domain.ceremonies.evidence.recipient_key import RecipientKey, check_recipient_key
-from freehold.kernel.crypto.openpgp import encrypt_file
+from freehold.kernel.crypto.openpgp import encrypt_file, new_signing_key
+from freehold.surfaces.ceremony.build.pipes import Buffer
 from freehold.surfaces.ceremony.build.tar import ExportTar
 from tests.architecture.project import ROOT
 from tests.docs.shell_examples import Block, read_blocks, reader_environment, run_blocks
@@ -61,7 +62,7 @@ class Reader:
         word, message = asyncio.run(seal_word(key.certificate))
         (self.folder / "word.asc").write_text(message)
         plain = self.folder.parent / "plain.tar"
-        parts: list[bytes | bytearray] = []
+        parts: list[Buffer] = []
         tar = ExportTar(parts.append)
         tar.add("README.txt", b"This is a sealed export.\n")
         tar.add("password-hashes.ndjson", HASHES, rows=1)
@@ -70,7 +71,9 @@ class Reader:
         tar.add_unlisted("manifest.json", msgspec.json.encode(manifest))
         tar.finish()
         plain.write_bytes(b"".join(parts))
-        encrypt_file(plain, self.folder / "export.pgp", recipients=[key.certificate])
+        signer = new_signing_key("Exports of acme (acme.example.com)")
+        (self.folder / "export-keys.asc").write_text(signer.certificate)
+        encrypt_file(plain, self.folder / "export.pgp", recipients=[key.certificate], signer=signer.secret)
         return word
 
 
@@ -109,7 +112,8 @@ def test_the_guide_leads_from_no_key_to_an_opened_export(reader: Reader) -> None
 
     assert is_word(reader.follow("5. Show that you can decrypt").splitlines()[-1], word_digest(word))
     reader.follow("6. Keep the secret half safe", "7. Download, and check that the file is whole")
-    reader.follow("8. Decrypt and unpack")
+    reader.follow("When exports are signed")
+    assert 'Good signature from "Exports of acme' in reader.follow("8. Decrypt and unpack")
     assert (reader.folder / "opened" / "password-hashes.ndjson").read_bytes() == HASHES
     checked = reader.follow("9. Check the contents against the manifest") if find_jq() else ""
     if checked:

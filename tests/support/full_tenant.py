@@ -18,6 +18,7 @@ from freehold.domain.authenticators import GUARDIAN, Guardian, enrol, remember_b
 from freehold.domain.ceremonies.evidence.executives import Material, enrol_anchor, enrol_executive, put_passkeys
 from freehold.domain.ceremonies.evidence.material import Certificate
 from freehold.domain.ceremonies.evidence.signatories import ExecutivePasskey
+from freehold.domain.ceremonies.export_keys import keep_export_key
 from freehold.domain.ceremonies.pieces import add_piece
 from freehold.domain.ceremonies.policy import STRICT
 from freehold.domain.ceremonies.records import insert_draft, new_ceremony_id
@@ -54,6 +55,7 @@ from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.tickets import Ticket, issue_ticket
 from freehold.domain.users import USERS, PreparedPassword, create_user, find_database
 from freehold.kernel import vault
+from freehold.kernel.crypto.openpgp import SigningKey
 from freehold.kernel.crypto.passwords import hash_password
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.declare import SYSTEM, TenantScope, documents, relations
@@ -121,6 +123,8 @@ async def _ceremony(store: Store, tenant: TenantScope) -> None:
     async with store.transaction() as tx:
         made = await insert_draft(tx, tenant, request, actor=audit.AuditActor("administrator", "adm_1"))
         await add_piece(tx, tenant, made, "recipient_key", subject="AB" * 20, content=b"\x00\xff", details={"a": [1]})
+        key = SigningKey(fingerprint="AB" * 20, certificate="a certificate\n", secret=f"{SEALED}-openpgp")
+        await keep_export_key(tx, tenant, key)
 
 
 async def _people(store: Store, tenant: TenantScope) -> str:

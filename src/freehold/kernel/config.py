@@ -339,6 +339,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ceremony_remove_after_download: Annotated[
         bool, Meta(description="Whether an export is removed as soon as it was downloaded completely.")
     ] = False
+    ceremony_sign_exports: Annotated[
+        bool,
+        Meta(
+            description="Whether exports are signed with an OpenPGP key of the tenant. Who decrypts one needs that key "
+            "too, or GnuPG ends with an error after it has written the file."
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         if (self.tls_certificate is None) != (self.tls_private_key is None):

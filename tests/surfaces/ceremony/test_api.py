@@ -142,6 +142,7 @@ def test_the_whole_ceremony(place: Installation, ada: Person, bob: Person, execu
         assert ok(http.get(path))["state"] == "destroyed"
         assert http.post(f"{path}/tickets").status_code == 410
         keys = ok(http.get("/.well-known/freehold-audit-keys"))["keys"]
+        assert http.get("/.well-known/freehold-export-keys").text == ""  # this operator has nothing signed
         after = place.run(verify_bundle(http.get(f"{path}/receipt").content, audit_key=keys[0]["kid"]))
     assert (before.state, before.complete, after.state, after.destroyed) == ("downloaded", True, "destroyed", True)
     assert after.file_sha256 == ticket["sha256"]

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from freehold.domain.ceremonies import ensure_export_key, export_certificates, export_keys
 from freehold.kernel import vault
 from freehold.kernel.clock import FakeClock
 from freehold.kernel.crypto.openpgp import UnusableCertificate
@@ -18,7 +19,7 @@ from freehold.kernel.crypto.sealing import MasterKey
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Store, migrate, open_store
 from freehold.registry import REGISTRY
-from freehold.surfaces.ceremony.build import builder
+from freehold.surfaces.ceremony.build import builder, contents
 from freehold.surfaces.ceremony.build.builder import Built
 from freehold.surfaces.ceremony.build.builder import Recipient as OrderedRecipient
 from freehold.surfaces.ceremony.build.contents import InVault
@@ -29,7 +30,7 @@ from freehold.surfaces.transfer.restoring import restore_tenant
 from freehold.surfaces.transfer.sealed import export_vault
 from tests.support.full_tenant import directory
 from tests.surfaces.ceremony.conftest import Build, message_of
-from tests.surfaces.ceremony.keys import Recipient, new_recipient
+from tests.surfaces.ceremony.keys import Recipient, new_recipient, run_gpg
 
 pytestmark = pytest.mark.quick_on("sqlite")
 
@@ -72,6 +73,36 @@ async def test_gpg_opens_it_and_the_manifest_is_true(
     inside = files(plain)
     assert inside["evidence/request.json"] == b"{}"
     assert all(inside[member.path].count(b"\n") == member.rows for member in manifest.members if member.rows)
+
+
+async def test_gpg_knows_who_signed_it(
+    store: Store, tenant: TenantScope, built: Build, tmp_path: Path, recipient: Recipient
+) -> None:
+    async with store.transaction() as tx:
+        await tx.run("delete from export_keys")  # what stands there is none that could sign
+    fingerprint = await ensure_export_key(store, tenant)
+    made = await built(signer=export_keys.owner(fingerprint))
+
+    assert await ensure_export_key(store, tenant) == fingerprint
+    certificate = (await export_certificates(store, tenant))[fingerprint]
+    message = tmp_path / "export.pgp"
+    message.write_bytes(message_of(tmp_path / "art_1.part", made.wrapped_key, tenant.id))
+    run_gpg(recipient.home, "--import", stdin=certificate.encode())
+    said = run_gpg(
+        recipient.home, "--status-fd", "1", "--output", str(tmp_path / "export.tar"), "--decrypt", str(message)
+    )
+    (valid,) = [line.split() for line in said.decode(errors="replace").splitlines() if " VALIDSIG " in line]
+    assert valid[-1] == fingerprint
+    inside = files(tmp_path / "export.tar")
+    assert f"private-keys/{fingerprint}.asc" in inside
+    assert b"PRIVATE KEY BLOCK" in inside[f"private-keys/{fingerprint}.asc"]
+
+
+async def test_nothing_is_built_unsigned_when_the_key_is_missing(built: Build, tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed) as failed:
+        await built(signer=export_keys.owner("AB" * 30))
+    assert failed.value.reason == "nothing_to_sign_with"
+    assert not (tmp_path / "art_1.part").exists()
 
 
 @pytest.mark.quick_on("sqlite", "postgresql")
@@ -161,7 +192,7 @@ async def test_an_export_encrypted_to_more_or_fewer_than_approved_is_not_finishe
 async def test_a_value_that_was_not_read_stops_the_export(
     built: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = builder.count_values
+    honest = contents.count_values
 
     async def one_more(*arguments: Any) -> dict[str, InVault]:
         return {kind: InVault(found.values + 1, found.bytes) for kind, found in (await honest(*arguments)).items()}

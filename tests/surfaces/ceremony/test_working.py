@@ -1,15 +1,19 @@
 """A whole ceremony with a real file: prepared by its job, handed out, removed by its job."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from pysequoia import decrypt
+from pysequoia import Cert, decrypt
 
 from freehold.domain import audit, ceremonies
 from freehold.domain.administrators import Administrator
 from freehold.domain.ceremonies import Ceremony
+from freehold.domain.ceremonies.bundle import ARTEFACT, write_bundle
+from freehold.domain.ceremonies.verify import verify_bundle
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
 from freehold.kernel.http.request import Request
 from freehold.kernel.jobs import JobRunner
@@ -96,6 +100,27 @@ async def test_the_file_is_prepared_handed_out_and_removed(
     assert entries[-1].action == "ceremony.destroy"
     assert ready.artefact["sha256"] in str(last)
     assert await hall.log_is_whole()
+
+
+async def test_an_export_is_signed_where_the_policy_wants_it_and_the_receipt_names_the_key(
+    hall: Hall, ada: Administrator, ordered: Ceremony
+) -> None:
+    assert await ceremonies.export_certificates(hall.store, hall.tenant) == {}
+    hall.configure(ceremony_sign_exports=True)
+    await run_jobs(hall)
+    ready = await hall.get(ordered)
+    ((fingerprint, certificate),) = (await ceremonies.export_certificates(hall.store, hall.tenant)).items()
+    assert ready.artefact is not None
+    assert ready.artefact["signed_by"] == fingerprint
+
+    keys = [Cert.from_bytes(certificate.encode())]
+    message = await fetch(hall, ada, ready)
+    opened = decrypt(message, decryptor=key_of(ada.email).decryptor(), store=lambda _key_ids: keys)
+    assert [signature.certificate.upper() for signature in opened.valid_sigs] == [fingerprint]
+    receipt = await write_bundle(hall.store, hall.tenant, await hall.get(ordered))
+    assert (await verify_bundle(receipt)).complete
+    with zipfile.ZipFile(io.BytesIO(receipt)) as bundle:
+        assert msgspec.json.decode(bundle.read(ARTEFACT))["artefact"]["signed_by"] == fingerprint
 
 
 async def test_a_ceremony_that_ended_while_its_file_was_made_gets_none(

@@ -18,6 +18,7 @@ from freehold.domain.ceremonies.drafting import (
     submit,
 )
 from freehold.domain.ceremonies.ending import cancel, confirm_clock, end_by_operator, review
+from freehold.domain.ceremonies.export_keys import ensure_export_key, export_certificates
 from freehold.domain.ceremonies.notices import TOPIC_NOTICE, write_notices
 from freehold.domain.ceremonies.pieces import Piece, pieces_of
 from freehold.domain.ceremonies.policy import Policy, policy_in_force, policy_of
@@ -95,8 +96,10 @@ __all__ = [
     "digest",
     "draft",
     "end_by_operator",
+    "ensure_export_key",
     "evidence_for",
     "expire",
+    "export_certificates",
     "fail_build",
     "find_ceremony",
     "finish_build",

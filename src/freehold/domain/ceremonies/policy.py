@@ -37,6 +37,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     retention_days: int = 7
     download_limit: int = 3
     remove_after_download: bool = False
+    sign_exports: bool = False
 
     @property
     def relaxed(self) -> list[str]:
@@ -90,6 +91,7 @@ _STRICTER = {
     "retention_days": _lesser,
     "download_limit": _lesser,
     "remove_after_download": _greater,
+    "sign_exports": _greater,
 }
 STRICT = Policy()
 

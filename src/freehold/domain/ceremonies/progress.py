@@ -37,6 +37,8 @@ class Artefact(msgspec.Struct, frozen=True, kw_only=True):
     recipients: tuple[str, ...]
     created_at_ms: int
     expires_at_ms: int
+    signed_by: str = ""
+    """The fingerprint of the tenant's key that signed it; empty when none did."""
 
 
 class Gone(Conflict):

@@ -132,8 +132,22 @@ CEREMONY_HOMES = Ephemeral(
     because="Tells ceremonies that began in this database from those that came with an archive, which may not go on.",
 )
 
+EXPORT_KEYS = Stored(
+    table=Table(
+        "export_keys",
+        (
+            Column("tenant_id", "text"),
+            Column("fingerprint", "text"),
+            Column("certificate", "text"),
+            Column("created_at_ms", "bigint"),
+        ),
+        key=("tenant_id", "fingerprint"),
+    ),
+)
+
 TABLES = (
     CEREMONY_HOMES,
+    EXPORT_KEYS,
     CEREMONIES,
     CEREMONY_EVIDENCE,
     CEREMONY_CHALLENGES,

@@ -11,6 +11,7 @@ KEPT_BY_RESET = frozenset(
         "tenants", "data_keys", "signing_keys", "vault", "administrators", "administrator_passkeys",
         "administrator_links", "administrator_sessions", "administrator_devices",
         "audit_keys", "audit_entries", "audit_checkpoints", "audit_heads", "audit_witnessed",
+        "export_keys",
     }
 )  # fmt: skip
 """What is no configuration of the tenant: whoever empties it is not locked out of it, and its audit log goes on."""

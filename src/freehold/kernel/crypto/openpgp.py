@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -70,6 +70,15 @@ class Certificate:
     is_revoked: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class SigningKey:
+    """A key that signs and does nothing else; certificate and secret key are armored."""
+
+    fingerprint: str
+    certificate: str
+    secret: str = field(repr=False)
+
+
 def is_pgp_message(head: bytes) -> bool:
     """Whether a file that begins with these bytes (64 are enough) is an encrypted message, armored or binary."""
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(_ARMOR):
@@ -85,13 +94,15 @@ def is_pgp_message(head: bytes) -> bool:
     return head[1 + length_bytes] in _MESSAGE_VERSIONS.get(tag, b"")
 
 
-def encrypt_file(src: Path, dst: Path, recipients: Sequence[str]) -> None:
+def encrypt_file(src: Path, dst: Path, recipients: Sequence[str], *, signer: str | None = None) -> None:
     """Encrypt a file to every one of the armored certificates. Raises UnusableCertificate.
 
-    The output is binary, AES-256 with integrity protection, not compressed again, without the file's name.
+    The output is binary, AES-256 with integrity protection, not compressed again, without the file's name. With
+    `signer`, an armored secret key, it is signed inside.
     """
     with src.open("rb") as source, _result(dst) as draft:
-        _run({"operation": "encrypt", "target": str(draft), "recipients": [*recipients]}, stdin=source)
+        request = {"operation": "encrypt", "target": str(draft), "recipients": [*recipients], "signer": signer}
+        _run(request, stdin=source)
 
 
 @contextmanager
@@ -117,12 +128,13 @@ def encrypting(dst: Path, recipients: Sequence[str]) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def encrypting_to_pipe(
-    recipients: Sequence[str], *, subkeys: Sequence[str] | None = None
+    recipients: Sequence[str], *, subkeys: Sequence[str] | None = None, signer: str | None = None
 ) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """Where plaintext goes in and where ciphertext comes out; nothing is on disk. Raises UnusableCertificate.
 
     Somebody else must read while the body writes, and the body closes what it writes to, or the reader waits for
-    ever. With `subkeys`, fingerprints in hexadecimal, it is encrypted to those alone.
+    ever. With `subkeys`, fingerprints in hexadecimal, it is encrypted to those alone; with `signer`, an armored secret
+    key, it is signed inside.
     """
     reading, writing = os.pipe()
     request = {
@@ -130,6 +142,7 @@ def encrypting_to_pipe(
         "target": f"/dev/fd/{writing}",
         "recipients": [*recipients],
         "subkeys": None if subkeys is None else [fingerprint.upper() for fingerprint in subkeys],
+        "signer": signer,
     }
     try:
         worker = _start(request, stdin=subprocess.PIPE, pass_fds=(writing,))
@@ -184,6 +197,11 @@ def read_certificate(armored: str) -> Certificate:
         expires_at=datetime.fromisoformat(answer["expires_at"]) if answer["expires_at"] else None,
         is_revoked=answer["is_revoked"],
     )
+
+
+def new_signing_key(user_id: str) -> SigningKey:
+    """A new key of version 4 on Ed25519, which every current program reads; it does not expire."""
+    return SigningKey(**_run({"operation": "generate", "user_id": user_id}, timeout_s=_CERTIFICATE_TIMEOUT_S))
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pysequoia import Cert, Tsk
+from pysequoia import Cert, CipherSuite, Profile, Tsk
 from pysequoia import decrypt_file as sequoia_decrypt
 from pysequoia import encrypt_file as sequoia_encrypt
-from pysequoia.packet import Packet, PacketPile, SignatureType, Tag
+from pysequoia.packet import Packet, PacketPile, PublicKeyAlgorithm, SignatureType, Tag
 
 _SOURCE = "/dev/stdin"
 _CERTIFICATE_MEMORY_BYTES = 1 << 30
@@ -40,7 +40,7 @@ def main() -> None:
     if sys.platform == "linux":
         pr_set_dumpable = 4
         ctypes.CDLL(None).prctl(pr_set_dumpable, 0)
-    operations = {"encrypt": _encrypt, "decrypt": _decrypt, "inspect": _inspect}
+    operations = {"encrypt": _encrypt, "decrypt": _decrypt, "inspect": _inspect, "generate": _generate}
     try:
         answer = operations[request["operation"]](request)
     except Refusal as refusal:
@@ -54,7 +54,8 @@ def _encrypt(request: dict[str, Any]) -> dict[str, Any]:
     if not recipients:
         raise Refusal("bad_certificate", "there is nobody to encrypt to")
     try:
-        sequoia_encrypt(_SOURCE, request["target"], recipients=recipients, armor=False)
+        signer = Tsk.from_bytes(request["signer"].encode()).signer() if request.get("signer") else None
+        sequoia_encrypt(_SOURCE, request["target"], recipients=recipients, signer=signer, armor=False)
     except RuntimeError as error:
         said = _said(error)
         if "No suitable encryption subkey" in said:
@@ -209,6 +210,22 @@ def _inspect(request: dict[str, Any]) -> dict[str, Any]:
         "expires_at": certificate.expiration.isoformat() if certificate.expiration else None,
         "is_revoked": certificate.is_revoked,
     }
+
+
+def _generate(request: dict[str, Any]) -> dict[str, Any]:
+    made = Tsk.generate(
+        user_ids=[request["user_id"]], profile=Profile.RFC4880, cipher_suite=CipherSuite.Cv25519
+    )  # fmt: skip
+    ((primary, subkeys),) = _certificates(list(PacketPile.from_bytes(str(made).encode())))
+    signing = [
+        packet
+        for subkey in subkeys
+        if subkey[0].key_algorithm != PublicKeyAlgorithm.ECDH  # nobody is to encrypt to it
+        for packet in subkey
+    ]
+    key = Tsk.from_packets([*primary, *signing])
+    certificate = key.extract_certificate()
+    return {"fingerprint": certificate.fingerprint.upper(), "certificate": str(certificate), "secret": str(key)}
 
 
 def _public_certificate(armored: str) -> Cert:

@@ -96,6 +96,12 @@ async def show_audit_keys(request: Request) -> Response:
     return json({"keys": shown, "head": None if head is None else head.shown})
 
 
+async def show_export_keys(request: Request) -> Response:
+    """GET /.well-known/freehold-export-keys: the certificates by which a signed export is known to be this tenant's."""
+    found = await ceremonies.export_certificates(request.services.store, request.tenant)
+    return Response(200, "".join(found.values()).encode(), content_type="application/pgp-keys")
+
+
 # --- acting ------------------------------------------------------------------------------------------------------
 
 
@@ -232,6 +238,9 @@ def add_routes(router: Router) -> None:
     router.add("GET", "/admin/api/ceremony-policy", show_policy, name="ceremony.api.policy", family=JSON_FAMILY)
     router.add(
         "GET", "/.well-known/freehold-audit-keys", show_audit_keys, name="ceremony.audit_keys", family=JSON_FAMILY
+    )
+    router.add(
+        "GET", "/.well-known/freehold-export-keys", show_export_keys, name="ceremony.export_keys", family=JSON_FAMILY
     )
 
 

@@ -52,12 +52,13 @@ async def build(job: Job) -> None:
             await job.finish(tx)
         return
     try:
-        new = await prepare_export(services, tenant, await plan_of(services, tenant, ceremony))
+        plan = await plan_of(services, tenant, ceremony)
+        new = await prepare_export(services, tenant, plan)
         try:
             async with store.transaction() as tx:
                 current = await ceremonies.get_ceremony(tx, tenant, ceremony.id)
                 artefact = await insert_artefact(tx, tenant, new)
-                await ceremonies.finish_build(tx, tenant, current, artefact=remembered(current, new, artefact))
+                await ceremonies.finish_build(tx, tenant, current, artefact=remembered(current, new, artefact, plan))
                 await job.finish(tx)
             store_named(services.settings, new.place).settle(new.id)
         except BaseException:
@@ -83,6 +84,7 @@ async def plan_of(services: Any, tenant: TenantScope, ceremony: Ceremony) -> Pla
     evidence = await ceremonies.check_complete(store, tenant, ceremony, tenant.clock.now(), policy=policy)
     await ceremonies.check_keys_again(evidence, tenant.clock.now(), policy)
     request = evidence.request
+    signed_by = await ceremonies.ensure_export_key(store, tenant) if policy.sign_exports else ""
     return Plan(
         ceremony_id=ceremony.id,
         digest=ceremony.digest,
@@ -93,6 +95,7 @@ async def plan_of(services: Any, tenant: TenantScope, ceremony: Ceremony) -> Pla
             Recipient(certificate=evidence.certificates[recipient.fingerprint], subkeys=recipient.subkeys)
             for recipient in request.recipients
         ),
+        signed_by=signed_by,
         evidence=evidence.files,
         retention_s=policy.retention_days * DAY_S,
         download_limit=policy.download_limit,
@@ -100,13 +103,13 @@ async def plan_of(services: Any, tenant: TenantScope, ceremony: Ceremony) -> Pla
     )
 
 
-def remembered(ceremony: Ceremony, new: NewArtefact, artefact: Artefact) -> ceremonies.Artefact:
+def remembered(ceremony: Ceremony, new: NewArtefact, artefact: Artefact, plan: Plan) -> ceremonies.Artefact:
     """What the ceremony remembers of a file. That it is encrypted to exactly these keys was read from it."""
     subkeys = sorted(subkey for recipient in ceremony.request.recipients for subkey in recipient.subkeys)
     return ceremonies.Artefact(
         id=new.id, size=new.size, sha256=new.sha256, store_key=new.id, counts=new.counts,
         recipients=tuple(subkeys), created_at_ms=artefact.created_at_ms,
-        expires_at_ms=artefact.expires_at_ms,
+        expires_at_ms=artefact.expires_at_ms, signed_by=plan.signed_by,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from typing import IO, Any
 import msgspec
 
 from freehold.domain.tenants.directory import TenantDirectory
+from freehold.kernel import vault
 from freehold.kernel.clock import Clock, SystemClock, iso
 from freehold.kernel.crypto.openpgp import OpenPGPError, encrypting_to_pipe
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
@@ -79,6 +80,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     connections: tuple[str, ...] = ()
     """Names; none means all."""
     recipients: tuple[Recipient, ...]
+    signer: str = ""
+    """The owner of the OpenPGP key among the tenant's private keys that signs; empty when none does."""
     evidence: dict[str, bytes] = {}
     """Files of the evidence bundle by name."""
     target: str
@@ -177,8 +180,9 @@ async def build(
         _check_space(in_vault, order)
         snapshot_at = iso(clock.now())
         certificates = [recipient.certificate for recipient in order.recipients]
+        signer = await _signer(snapshot, tenant, order.signer)
         failure: BuildFailed | None = None
-        with encrypting_to_pipe(certificates, subkeys=approved) as (plaintext, ciphertext):
+        with encrypting_to_pipe(certificates, subkeys=approved, signer=signer) as (plaintext, ciphertext):
             for pipe in (plaintext, ciphertext):
                 widen(pipe.fileno())
             try:
@@ -198,6 +202,15 @@ async def build(
         counts=msgspec.to_builtins(counts_of(counts)),
         snapshot_at=snapshot_at,
     )
+
+
+async def _signer(snapshot: Snapshot, tenant: TenantScope, owner: str) -> str | None:
+    if not owner:
+        return None
+    secret = await vault.open_one(snapshot, tenant, "private_keys", owner)
+    if secret is None:
+        raise BuildFailed("nothing_to_sign_with", "The tenant's OpenPGP key is not in the vault.")
+    return secret.decode()
 
 
 def counts_of(counts: Counts) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class PrivateKey:
     kid: str
     pem: bytes
     purpose: str
-    """`signing` for the tenant's tokens, `connection` towards a provider, `audit` for the audit log."""
+    """`signing` for the tenant's tokens, `connection` towards a provider, `audit` and `openpgp` for log and exports."""
     state: str = ""
     """`current`, `next` or `previous`; empty where there is no such order."""
     certificate: str = ""
@@ -35,7 +35,7 @@ def key_files(keys: list[PrivateKey]) -> Iterator[tuple[str, bytes]]:
     yield JWK_SET, msgspec.json.format(msgspec.json.encode({"keys": jwks}), indent=1) + b"\n"
     for key in keys:
         name = quote(key.kid, safe="")
-        yield f"{FOLDER}/{name}.pem", key.pem
+        yield f"{FOLDER}/{name}.{'asc' if key.purpose == 'openpgp' else 'pem'}", key.pem
         if key.certificate:
             yield f"{FOLDER}/{name}.certificate.pem", key.certificate.replace("\r\n", "\n").encode()
 

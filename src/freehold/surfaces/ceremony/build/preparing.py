@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from freehold.domain.ceremonies.export_keys import owner as export_key_owner
 from freehold.kernel.crypto.ids import new_id
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.jobs import ChildFailed, run_in_child
@@ -29,6 +30,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     kinds: tuple[str, ...]
     connections: tuple[str, ...] = ()
     recipients: tuple[Recipient, ...]
+    signed_by: str = ""
+    """The fingerprint of the tenant's OpenPGP key that signs; empty when none does."""
     evidence: dict[str, bytes] = {}
     retention_s: int
     download_limit: int = 3
@@ -55,6 +58,7 @@ async def prepare_export(services: Any, tenant: TenantScope, plan: Plan) -> NewA
         kinds=plan.kinds,
         connections=plan.connections,
         recipients=plan.recipients,
+        signer=export_key_owner(plan.signed_by) if plan.signed_by else "",
         evidence=plan.evidence,
         target=str(target),
     )
