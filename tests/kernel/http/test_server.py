@@ -472,6 +472,19 @@ def test_a_worker_that_cannot_start_ends_the_program_with_its_reason() -> None:
     assert "A worker process could not start" in errors
 
 
+def test_a_stopping_server_does_not_wait_for_those_who_ask_nothing(
+    held: Held, tls: Tls, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = ssl.create_default_context(cafile=tls.certificate)
+    with serving(build(held), bind("localhost", 0), tls=tls, grace_s=5) as port:
+        idle = context.wrap_socket(socket.create_connection(("localhost", port)), server_hostname="localhost")
+        idle.sendall(b"GET /robots.txt HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert idle.recv(12) == b"HTTP/1.1 404"
+
+    idle.close()
+    assert "graceful shutdown exceeded" not in caplog.text
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_tls_is_1_2_or_newer_with_forward_secrecy(held: Held, tls: Tls) -> None:
     with serving(build(held), bind("localhost", 0), tls=tls) as port:

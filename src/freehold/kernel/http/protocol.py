@@ -23,6 +23,9 @@ IDLE_CHECKS = 4
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
+GOODBYE_S = 0.3
+"""How long a client has to end its side of a connection when the server stops."""
+
 
 class LimitedHttpProtocol(HttpToolsProtocol):
     """One connection."""
@@ -47,6 +50,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._check is not None:
             self._check.cancel()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops. A TLS client that waits for nothing does not read our goodbye: it is not waited for."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self.loop.call_later(GOODBYE_S, self._part)
+
+    def _part(self) -> None:
+        """Drop a connection that was closed, once everything that was to be said is on its way."""
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(GOODBYE_S, self._part)
+        else:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
