@@ -36,6 +36,7 @@ EXPLAINED: dict[str, str] = {
     f"{_PHONE}/configure-phone-messaging-providers/configure-a-custom-phone-provider/"
     "configure-a-custom-phone-provider-with-terraform-1": _NO_CODE,
     "manage-users/sessions/configure-keep-me-signed-in-sessions-2": _NO_CODE,
+    "manage-users/sessions/configure-keep-me-signed-in-sessions-3": "it says `nonpersistent`, which is no mode",
     "customize/actions/migrate/migrate-from-rules-to-actions-11": _WRONG,
     "secure/multi-factor-authentication/configure-cisco-duo-for-mfa-2": _WRONG,
     "secure/multi-factor-authentication/step-up-authentication/configure-step-up-authentication-for-apis-1": _WRONG,
