@@ -122,6 +122,7 @@ def test_two_confirmations_at_once_each_count_once(place: Place) -> None:
     carl = make_administrator(place.installation, f"carl{place.count('ceremonies')}@example.net")
     one = place.to_be_approved()
     asked = []
+    told = place.count("audit_entries where action = 'ceremony.refused'")
     for person in (place.bob, carl):
         asked.append((person.api(), person.code()))
     with ThreadPoolExecutor(2) as threads:
@@ -133,6 +134,8 @@ def test_two_confirmations_at_once_each_count_once(place: Place) -> None:
 
     assert len(evidence) == len(done) >= 1
     assert all(answer.status_code in {200, 409} for answer in answers)
+    refusals = place.count("audit_entries where action = 'ceremony.refused'") - told
+    assert refusals == len(answers) - len(done)
     assert place.state(one) == "requirements_pending"
 
 

@@ -26,6 +26,7 @@ from freehold.kernel.store import Store
 
 Handler = Callable[[Request], Awaitable[Response]]
 STRANGERS_PER_MINUTE = 30
+LONGEST_STEP = 40
 _TOLD = frozenset({401, 403, 404, 410})
 _CODES = frozenset({"no_prefetch"})
 _LEADS_ON = (SignInNeeded, FreshAuthenticationNeeded, SecondFactorNeeded)
@@ -62,7 +63,7 @@ def watched(handler: Handler, *, leads_on: bool = False) -> Handler:
             return await handler(request)
         except FreeholdError as error:
             if not (leads_on and isinstance(error, _LEADS_ON)):
-                await note_refused(request, request.params.get("step", name), error)
+                await note_refused(request, request.params.get("step", name)[:LONGEST_STEP], error)
             raise
 
     return answer
@@ -82,7 +83,8 @@ async def note_refused(request: Request, step: str, error: FreeholdError) -> Non
             return
         if minute.untold:
             details["untold_before"], minute.untold = minute.untold, 0
-    about = await ceremonies.find_ceremony(store, tenant, request.params.get("id", "")[:64])
+    named = request.params.get("id", "")
+    about = await ceremonies.find_ceremony(store, tenant, named) if named.isprintable() else None
     try:
         async with store.transaction() as tx:
             await audit.record(
