@@ -3,15 +3,31 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from freehold.surfaces.ceremony.build.builder import Order, Outcome
+from freehold.surfaces.ceremony.build.builder import Order, Outcome, is_being_written
 
 FUNCTION = "freehold.surfaces.ceremony.build.builder:run"
+_SEARCH = """
+import json, pathlib, sys
+asked = json.load(sys.stdin)
+sought = [bytes.fromhex(one) for one in asked["sought"]]
+for folder in asked["folders"]:
+    for path in pathlib.Path(folder).rglob("*"):
+        try:
+            content = path.read_bytes() if path.is_file() else b""
+        except OSError:
+            continue
+        if any(one in content for one in sought):
+            print(path)
+"""
 
 
 class Remains(AssertionError):
@@ -23,6 +39,7 @@ async def start_build(order: Order) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "freehold.kernel.jobs.child", FUNCTION, "0", str(os.getpid()),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
     )  # fmt: skip
     assert process.stdin is not None
     process.stdin.write(msgspec.json.encode(order))
@@ -46,17 +63,36 @@ async def kill_build(order: Order, *, after_s: float) -> Outcome | None:
     if not answering.done():
         process.send_signal(signal.SIGKILL)
     outcome = await answering
-    await no_worker_on(Path(order.target))
+    await _ended(process.pid)
     return outcome
 
 
-async def no_worker_on(target: Path, *, patience_s: float = 20) -> None:
-    """Wait until nobody holds the file open any more."""
-    for _ in range(int(patience_s / 0.05)):
-        if not any(str(target) in name for name in open_files()):
-            return
+async def _ended(session: int, *, patience_s: float = 60) -> None:
+    """Wait until all processes of a session are gone, also those that have not opened a file yet."""
+    deadline = time.monotonic() + patience_s
+    while any(True for _ in _processes_of(session)):
+        if time.monotonic() > deadline:
+            raise Remains("a process of the build still works")
         await asyncio.sleep(0.05)
-    raise Remains(f"a process still works on {target.name}")
+
+
+def _processes_of(session: int) -> Iterator[str]:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, _, _, of_session, *_ = (process / "stat").read_text().rpartition(")")[2].split()
+            if of_session == str(session) and state != "Z":
+                yield process.name
+
+
+async def no_worker_on(folder: Path, *, patience_s: float = 60) -> None:
+    """Wait until nobody holds a file in the folder open any more, or the lock of one that is being written."""
+    deadline = time.monotonic() + patience_s
+    while any(is_being_written(path) for path in folder.glob("*.part")) or any(
+        str(folder) in name for name in open_files()
+    ):
+        if time.monotonic() > deadline:
+            raise Remains(f"a process still works in {folder.name}")
+        await asyncio.sleep(0.05)
 
 
 def open_files() -> Iterator[str]:
@@ -70,14 +106,12 @@ def open_files() -> Iterator[str]:
 
 
 def find_in_files(sought: Sequence[bytes], folders: Sequence[Path]) -> list[str]:
-    """Files that hold one of these."""
-    found = []
-    for folder in folders:
-        for path in folder.rglob("*"):
-            try:
-                content = path.read_bytes() if path.is_file() else b""
-            except OSError:
-                continue
-            if any(text in content for text in sought):
-                found.append(str(path))
-    return found
+    """Files that hold one of these, read by another process.
+
+    Closing a database's file here would let go of the locks that SQLite holds for this process; whoever closes the
+    database next would then take the log away under it.
+    """
+    asked = {"sought": [one.hex() for one in sought], "folders": [str(folder) for folder in folders]}
+    command = [sys.executable, "-I", "-S", "-c", _SEARCH]
+    done = subprocess.run(command, input=msgspec.json.encode(asked), capture_output=True, check=True, timeout=300)
+    return done.stdout.decode().splitlines()
