@@ -17,7 +17,11 @@ from tests.support import ceremony_by_http as steps
 from tests.support import openpgp_keys, signers
 from tests.support.administrators import Person, make_administrator
 from tests.support.ceremony_by_http import API, ok, refused
+from tests.support.confined import prepared_readers
 from tests.support.signers import sign_cms, sign_pdf
+
+__all__ = ["prepared_readers"]
+pytestmark = pytest.mark.usefixtures("prepared_readers")
 
 KEYS = (
     "secret primary key",

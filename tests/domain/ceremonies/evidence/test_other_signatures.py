@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +13,7 @@ from pysequoia import CipherSuite, SignatureMode, Tsk, sign
 from freehold.domain.ceremonies.evidence.form import statement
 from freehold.domain.ceremonies.evidence.signatories import FormSignature, SignaturePolicy
 from freehold.domain.ceremonies.evidence.signed_form import FormRefused, verify_signed_form
+from tests.support.confined import prepared_readers
 from tests.support.signers import DIGEST, GRACE, Authority, SoftPasskey, b64, issued_form, sign_cms
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -24,8 +26,18 @@ EVES = Tsk.generate(user_id="Eve <eve@example.com>")
 PASSKEY = SoftPasskey("acme.example.com", "https://acme.example.com")
 PAGES = SignaturePolicy(rp_id=PASSKEY.rp_id, origins=(PASSKEY.origin,), allow_modern_keys=True)
 ENROLLED = msgspec.structs.replace(GRACE, openpgp_key=str(KEY.extract_certificate()), passkeys=(PASSKEY.public,))
-TEXT = statement(issued_form(), DIGEST)
-CHALLENGE = sha256(issued_form()).digest()
+__all__ = ["prepared_readers"]
+pytestmark = pytest.mark.usefixtures("prepared_readers")
+
+
+@cache
+def stated() -> str:
+    return statement(issued_form(), DIGEST)
+
+
+@cache
+def challenge() -> bytes:
+    return sha256(issued_form()).digest()
 
 
 async def verify(kind: str, upload: bytes, **changes: Any) -> FormSignature:
@@ -67,16 +79,16 @@ async def test_a_file_over_another_form_or_by_another_person_is_refused() -> Non
     )
 
 
-@pytest.mark.parametrize("upload", [b"Grace Hopper", b"\x30\x80", b"\x30\x03\x02\x01\x01", issued_form()[:1000]])
-async def test_a_file_that_is_no_signature_is_refused(upload: bytes) -> None:
-    assert await refusal("cms", upload) == "damaged"
+@pytest.mark.parametrize("upload", [b"Grace Hopper", b"\x30\x80", b"\x30\x03\x02\x01\x01", None], ids=repr)
+async def test_a_file_that_is_no_signature_is_refused(upload: bytes | None) -> None:
+    assert await refusal("cms", upload or issued_form()[:1000]) == "damaged"
 
 
 async def test_openpgp_counts_over_the_statement_and_over_the_form() -> None:
-    clear = await verify("openpgp", pgp(TEXT, mode=SignatureMode.CLEAR))
+    clear = await verify("openpgp", pgp(stated(), mode=SignatureMode.CLEAR))
     detached = await verify("openpgp", pgp(issued_form()))
     binary = await verify("openpgp", pgp(issued_form(), armor=False))
-    over_text = await verify("openpgp", pgp(TEXT))
+    over_text = await verify("openpgp", pgp(stated()))
 
     assert clear.details["over"] == "clear-signed statement"
     assert detached.details["over"] == binary.details["over"] == "detached, over the form"
@@ -86,7 +98,7 @@ async def test_openpgp_counts_over_the_statement_and_over_the_form() -> None:
 
 
 async def test_what_mail_programs_do_to_line_ends_does_no_harm() -> None:
-    clear = pgp(TEXT, mode=SignatureMode.CLEAR)
+    clear = pgp(stated(), mode=SignatureMode.CLEAR)
 
     assert await verify("openpgp", clear.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
 
@@ -96,17 +108,17 @@ async def test_openpgp_over_something_else_is_refused() -> None:
     other = statement(issued_form() + b" ", DIGEST)
 
     assert await refusal("openpgp", pgp(other, mode=clear)) == "other_text"
-    assert await refusal("openpgp", pgp(TEXT + "not really\n", mode=clear)) == "other_text"
+    assert await refusal("openpgp", pgp(stated() + "not really\n", mode=clear)) == "other_text"
     assert await refusal("openpgp", pgp(statement(issued_form(), bytes(32)), mode=clear)) == "other_text"
     assert await refusal("openpgp", pgp(other)) == "bad_signature"
-    assert await refusal("openpgp", pgp(TEXT, key=EVES, mode=clear)) == "bad_signature"
+    assert await refusal("openpgp", pgp(stated(), key=EVES, mode=clear)) == "bad_signature"
     assert await refusal("openpgp", pgp(issued_form(), key=EVES)) == "bad_signature"
-    changed = pgp(TEXT, mode=clear).replace(b"what it says", b"what I like!")
+    changed = pgp(stated(), mode=clear).replace(b"what it says", b"what I like!")
     assert await refusal("openpgp", changed) == "bad_signature"
 
 
 async def test_exactly_one_signature_and_no_text_around_it() -> None:
-    clear, one = pgp(TEXT, mode=SignatureMode.CLEAR), pgp(issued_form(), armor=False)
+    clear, one = pgp(stated(), mode=SignatureMode.CLEAR), pgp(issued_form(), armor=False)
 
     assert await refusal("openpgp", clear + b"\nPS: not really\n") == "several_signatures"
     assert await refusal("openpgp", clear + clear) == "several_signatures"
@@ -117,7 +129,7 @@ async def test_exactly_one_signature_and_no_text_around_it() -> None:
 
 
 async def test_only_an_enrolled_key_that_still_holds() -> None:
-    upload = pgp(TEXT, mode=SignatureMode.CLEAR)
+    upload = pgp(stated(), mode=SignatureMode.CLEAR)
     certificate = KEY.extract_certificate()
     revoked = msgspec.structs.replace(ENROLLED, openpgp_key=str(certificate.merge(revoke(KEY))))
 
@@ -137,25 +149,26 @@ def revoke(key: Tsk) -> Any:
 
 
 async def test_a_weaker_key_than_a_recipients_is_refused() -> None:
-    upload = pgp(TEXT, mode=SignatureMode.CLEAR)
+    upload = pgp(stated(), mode=SignatureMode.CLEAR)
     weak = Tsk.generate(user_id="Grace <grace@example.com>", cipher_suite=CipherSuite.RSA2k)
     enrolled = msgspec.structs.replace(ENROLLED, openpgp_key=str(weak.extract_certificate()))
 
     assert await refusal("openpgp", upload, policy=SignaturePolicy()) == "weak_key"
-    assert await refusal("openpgp", pgp(TEXT, key=weak, mode=SignatureMode.CLEAR), executive=enrolled) == "weak_key"
+    assert await refusal("openpgp", pgp(stated(), key=weak, mode=SignatureMode.CLEAR), executive=enrolled) == "weak_key"
 
 
 async def test_an_expired_key_is_refused() -> None:
     short = Tsk.generate(user_id="Grace Hopper <grace@example.com>", validity_seconds=3600)
     enrolled = msgspec.structs.replace(ENROLLED, openpgp_key=str(short.extract_certificate()))
-    upload = pgp(TEXT, key=short, mode=SignatureMode.CLEAR)
+    upload = pgp(stated(), key=short, mode=SignatureMode.CLEAR)
 
-    assert await verify("openpgp", upload, executive=enrolled)
-    assert await refusal("openpgp", upload, executive=enrolled, now=NOW + timedelta(hours=2)) == "key_expired"
+    at = datetime.now(UTC)
+    assert await verify("openpgp", upload, executive=enrolled, now=at)
+    assert await refusal("openpgp", upload, executive=enrolled, now=at + timedelta(hours=2)) == "key_expired"
 
 
 async def test_a_passkey_counts() -> None:
-    result = await verify("webauthn", json.dumps(PASSKEY.sign(CHALLENGE)).encode())
+    result = await verify("webauthn", json.dumps(PASSKEY.sign(challenge())).encode())
 
     assert (result.signer, result.assurance) == (GRACE.name, "substantial")
     assert result.fingerprint == sha256(PASSKEY.credential_id).hexdigest()
@@ -167,11 +180,11 @@ async def test_a_passkey_over_something_else_is_refused() -> None:
     elsewhere = SoftPasskey("evil.example", "https://evil.example", key=PASSKEY.key)
     answers = {
         "another form": (PASSKEY.sign(sha256(b"another").digest()), "bad_signature"),
-        "another key": (other.sign(CHALLENGE), "bad_signature"),
-        "another passkey": (unknown.sign(CHALLENGE), "other_passkey"),
-        "another site": (elsewhere.sign(CHALLENGE), "bad_signature"),
-        "without a finger": (PASSKEY.sign(CHALLENGE, verified=False), "bad_signature"),
-        "a registration": (PASSKEY.register(CHALLENGE), "bad_signature"),
+        "another key": (other.sign(challenge()), "bad_signature"),
+        "another passkey": (unknown.sign(challenge()), "other_passkey"),
+        "another site": (elsewhere.sign(challenge()), "bad_signature"),
+        "without a finger": (PASSKEY.sign(challenge(), verified=False), "bad_signature"),
+        "a registration": (PASSKEY.register(challenge()), "bad_signature"),
     }
     for name, (answer, code) in answers.items():
         assert await refusal("webauthn", json.dumps(answer).encode()) == code, name
@@ -184,4 +197,4 @@ async def test_a_passkey_over_something_else_is_refused() -> None:
         json.dumps({"id": b64(PASSKEY.credential_id)}).encode(),
     ):
         assert await refusal("webauthn", junk) in {"bad_signature", "other_passkey"}
-    assert await refusal("webauthn", json.dumps(PASSKEY.sign(CHALLENGE)).encode(), executive=GRACE) == "not_enrolled"
+    assert await refusal("webauthn", json.dumps(PASSKEY.sign(challenge())).encode(), executive=GRACE) == "not_enrolled"
