@@ -76,7 +76,7 @@ def measure(
                 subjects.append(enter(peer(folder)))
             wire.run(enter(bare(folder)), subjects, on_wire, report, rounds=rounds)
     server.run(names, folder, report, _say)
-    sandbox.run(names, folder, report, _say)
+    sandbox.run(names, folder, report, _say, rounds=rounds)
     bulk.run(names, databases, folder, report, postgresql, users, _say)
     if databases != "postgresql":
         sealed.measure(names, folder, report, users, _say)

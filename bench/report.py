@@ -71,7 +71,7 @@ TARGETS = {
     "code_cold": Target("first action of a tenant, process started for it", "ms", 150, 75),
     "code_first": Target("the same, process started before", "ms", 40, 15, digits=1),
     "code_memory": Target("idle process of custom code, its own memory", "MiB", 25, 20, digits=1),
-    "code_tenants": Target("processes that 1,000 tenants with code keep when nobody signs in", "", 0, 0),
+    "code_tenants": Target("processes that tenants with code keep when nobody signs in", "", 0, 0),
     "code_sign_in": Target("three rules and two actions, in a sign-in on the pages", "ms CPU", 5, None, digits=2),
 }
 

@@ -22,8 +22,8 @@ from freehold.domain.extensions.sandbox.runtime import find_node
 
 CALLS = 3_000
 STARTS = 5
-IDLE_TENANTS, AT_ONCE, SETTLE_S = 1_000, 4, 3.0
-SIGN_INS, ROUNDS = 20, 3
+TENANTS_A_ROUND, AT_ONCE, SETTLE_S = 200, 4, 3.0
+SIGN_INS = 20
 OPERATIONS = {
     "code_call", "code_call_p99", "code_cold", "code_first", "code_memory", "code_tenants", "code_sign_in",
 }  # fmt: skip
@@ -46,23 +46,23 @@ _ECHO = (
 _EMPTY = Script("empty", "1", "exports.run = async (event, api) => {};")
 
 
-def run(names: list[str], folder: Path, report: Report, say: Callable[[str], None]) -> None:
-    """Measure those of this module that are asked for."""
+def run(names: list[str], folder: Path, report: Report, say: Callable[[str], None], *, rounds: int) -> None:
+    """Measure those of this module that are asked for; the more rounds, the more tenants and sign-ins."""
     if not OPERATIONS & set(names):
         return
     say("custom code")
     limits = Limits.measure()
     report.limits.append(limits)
     try:
-        uvloop.run(_measure(names, report, limits))
+        uvloop.run(_measure(names, report, limits, tenants=TENANTS_A_ROUND * rounds))
         if "code_sign_in" in names:
             say(f"sign-ins with {len(RULES)} rules and {len(ACTIONS)} actions, and without")
-            _sign_ins(folder, report, limits)
+            _sign_ins(folder, report, limits, rounds=rounds)
     except SandboxUnavailable as error:
         report.notes.append(f"Left out: custom code. {error.message}")
 
 
-async def _measure(names: list[str], report: Report, limits: Limits) -> None:
+async def _measure(names: list[str], report: Report, limits: Limits, *, tenants: int) -> None:
     if {"code_call", "code_call_p99"} & set(names):
         raw = await _bare_round_trips()
         warm = await _warm_calls()
@@ -88,8 +88,10 @@ async def _measure(names: list[str], report: Report, limits: Limits) -> None:
         shown = f"bare Node {bare:.1f} MiB: {own / bare:.1f} times; {shared:.0f} MiB with its share of what all have"
         report.add(Figure("code_memory", "sandbox", own, shown))
     if "code_tenants" in names:
-        most, left = await _idle_tenants()
-        report.add(Figure("code_tenants", "sandbox", left, f"at most {most} while each made a call"))
+        most, left = await _idle_tenants(tenants)
+        report.add(
+            Figure("code_tenants", "sandbox", left, f"{tenants:,} tenants, at most {most} while each made a call")
+        )
 
 
 async def _bare_cpu() -> float:
@@ -178,11 +180,11 @@ async def _bare_memory() -> float:
     return statistics.median(own)
 
 
-async def _idle_tenants() -> tuple[int, int]:
+async def _idle_tenants(count: int) -> tuple[int, int]:
     """How many processes there were at most while each tenant made a call, and how many are left a moment later."""
     limits = PoolLimits(prestarted=0, processes=2 * AT_ONCE, idle_s=0.5)
     sandbox = Sandbox(require_level="basic", pool_limits=limits)
-    tenants = iter(range(IDLE_TENANTS))
+    tenants = iter(range(count))
     most = 0
 
     async def call_for_each() -> None:
@@ -199,17 +201,17 @@ async def _idle_tenants() -> tuple[int, int]:
         await sandbox.close()
 
 
-def _sign_ins(folder: Path, report: Report, limits: Limits) -> None:
+def _sign_ins(folder: Path, report: Report, limits: Limits, *, rounds: int) -> None:
     """What code adds to the CPU of a sign-in, all processes together; both servers take turns."""
     with (
         bare(folder) as nothing,
         freehold("without", folder / "without") as without,
         freehold("with", folder / "with", prepare=_add_code) as with_,
     ):
-        rounds = [(bare_answer_us(nothing), _signed_in(without), _signed_in(with_)) for _ in range(ROUNDS + 1)][1:]
-    limits.bare_us = statistics.median(answer for answer, _, _ in rounds)
-    plain = statistics.median(each.beside_hashing_us for _, each, _ in rounds)
-    more = statistics.median(theirs.beside_hashing_us - ours.beside_hashing_us for _, ours, theirs in rounds)
+        found = [(bare_answer_us(nothing), _signed_in(without), _signed_in(with_)) for _ in range(rounds + 1)][1:]
+    limits.bare_us = statistics.median(answer for answer, _, _ in found)
+    plain = statistics.median(each.beside_hashing_us for _, each, _ in found)
+    more = statistics.median(theirs.beside_hashing_us - ours.beside_hashing_us for _, ours, theirs in found)
     each_ms = more / 1000 / (len(RULES) + len(ACTIONS))
     shown = f"{more / 1000:.2f} ms beside {plain / 1000:.1f} ms and the hash"
     shown += f"; each {each_ms / uvloop.run(_bare_cpu()):.0f} times a bare round trip"
