@@ -1,7 +1,7 @@
-"""Readers of signed forms that need not import their libraries first.
+"""Readers of what strangers sent that need not import their libraries first.
 
-With the fixture `prepared_readers` a signed PDF is read as always, in a process of its own under the same bounds, but
-one that is forked from a server that has imported pyHanko: that takes most of a reader's time. Tests of the bounds
+With the fixture `prepared_readers` a signed form is read as always, in a process of its own under the same bounds, but
+one that is forked from a server that has imported the libraries: that takes most of a reader's time. Tests of the bounds
 themselves do without it.
 """
 
@@ -20,18 +20,17 @@ from freehold.domain.ceremonies.evidence import confined
 from freehold.domain.ceremonies.evidence.confined import Bounds, Ended
 from tests.support import commands
 
-READER = "signed_pdf_worker.py"
 _alone = confined._run
 
 
 @pytest.fixture
 def prepared_readers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fork readers of signed PDFs."""
+    """Fork readers."""
     monkeypatch.setattr(confined, "_run", _run)
 
 
 async def _run(action: Sequence[str], stdin: bytes, bounds: Bounds, *, env: Mapping[str, str] | None) -> Ended:
-    if not action[-1].endswith(READER):
+    if action[0] != "python":
         return await _alone(action, stdin, bounds, env=env)
     return await asyncio.to_thread(_talk, action, stdin, bounds)
 
