@@ -1,8 +1,8 @@
 """Readers of what strangers sent that need not import their libraries first.
 
 With the fixture `prepared_readers` a signed form is read as always, in a process of its own under the same bounds, but
-one that is forked from a server that has imported the libraries: that takes most of a reader's time. Tests of the bounds
-themselves do without it.
+one that is forked from a server that has imported the libraries, which takes most of a reader's time. Tests of the
+bounds themselves do without it.
 """
 
 import asyncio
