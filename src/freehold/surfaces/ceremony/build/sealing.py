@@ -70,6 +70,7 @@ def sealing(
     reading, writing = os.pipe()
     request = {
         "key": b64encode(key).decode(), "context": context, "target": str(target), "approved": [*approved],
+        "parent": os.getpid(),
     }  # fmt: skip
     try:
         process = subprocess.Popen(  # noqa: S603 - nothing in the arguments comes from a user

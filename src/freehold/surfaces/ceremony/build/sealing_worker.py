@@ -40,6 +40,8 @@ def main() -> None:
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != request["parent"]:
+        sys.exit("the builder has ended")  # before the signal was ordered; nobody would remove what is begun now
     try:
         answer = seal(request)
     except BadMessage as error:
