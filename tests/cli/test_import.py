@@ -95,8 +95,8 @@ def test_configuration_of_a_kind_we_lack_is_refused_unless_it_is_to_be_skipped(
     export: Export, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "config"
-    (config / "rules").mkdir(parents=True)
-    (config / "rules" / "old.js").write_text("function rule() {}")
+    (config / "organizations").mkdir(parents=True)
+    (config / "organizations" / "acme.json").write_text('{"name": "acme"}')
     arguments = ["import", "auth0", "--data", str(data), "--config", str(config), "--yes"]
 
     assert main_without_exit(*arguments) == 1
