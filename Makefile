@@ -27,10 +27,10 @@ up: run-environment ## Start a server on embedded parts and print where it is
 	@$(BIN)/freehold up $(ARGS)
 
 test: prerequisites ## Run the tests, except for slow ones
-	@$(PYTEST) --numprocesses $(JOBS) --dist loadfile -m "not slow" $(ARGS)
+	@$(PYTEST) --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 test-all: prerequisites ## Run all tests
-	@$(PYTEST) --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	@$(PYTEST) --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: develop-environment ## Check form, types and architecture; changes nothing
 	@$(BIN)/ruff check --quiet .

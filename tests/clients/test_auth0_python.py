@@ -17,10 +17,11 @@ PASSWORD = "Correct-Horse-Battery-9"
 
 
 @pytest.fixture(scope="module")
-def live(server: LiveServer) -> LiveServer:
+def live(server: LiveServer) -> Iterator[LiveServer]:
     server.freehold("tenants", "reset", str(server.facts["tenant"]), "--yes")
     server.forget_tokens()
-    return server
+    yield server
+    server.reset()
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,19 @@ server that the test may have started there.
 """
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import ssl
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
+from freehold.kernel.crypto.x509 import LocalAuthority
 from tests.support.programs import MARKERS, find_chromium, find_node
 
 
@@ -30,7 +37,10 @@ async def started_browser() -> AsyncIterator[Browser]:
         pytest.skip(MARKERS["browser"].missing)
     # Chromium's own sandbox refuses to run as root, and containers seldom have the shared memory it wants.
     arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with pytest.MonkeyPatch.context() as environment:
+    with pytest.MonkeyPatch.context() as environment, application() as port:
+        # The application has to be somewhere: an error page in its place would come when it likes, and interrupt what
+        # is next.
+        arguments.append(f"--host-resolver-rules=MAP app.example.com:443 127.0.0.1:{port}")
         if node := find_node():  # Playwright's own copy wants a library that a bare Debian does not have
             environment.setenv("PLAYWRIGHT_NODEJS_PATH", str(node))
         async with async_playwright() as playwright:
@@ -39,12 +49,51 @@ async def started_browser() -> AsyncIterator[Browser]:
             await started.close()
 
 
+@contextmanager
+def application() -> Iterator[int]:
+    """A server in the place of the application that people come back to; its port."""
+    with tempfile.TemporaryDirectory() as folder:
+        known = LocalAuthority.load_or_create(Path(folder), datetime.now(UTC)).server_certificate(
+            ["app.example.com"], now=datetime.now(UTC)
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(known.certificate_file, known.key_file)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Application)
+    server.daemon_threads = True
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, name="application")
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Application(BaseHTTPRequestHandler):
+    """Answers whatever is asked with a page."""
+
+    def do_GET(self) -> None:
+        body = b"<!doctype html><title>Application</title><p>The application."
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", "0")))
+        self.do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has there
+        """Say nothing."""
+
+
 @pytest.fixture
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """Open an empty page in a profile of its own: no cookies, nothing stored."""
     context = await browser.new_context(ignore_https_errors=True, locale="en-US")
     context.set_default_timeout(15_000)
-    # The application is nowhere: an error page in its place would come when it likes, and interrupt what is next.
-    await context.route("https://app.example.com/**", lambda route: route.fulfill(body="The application."))
     yield await context.new_page()
     await context.close()

@@ -1,5 +1,6 @@
 """Ids in Auth0's forms: the right alphabet and length, never the same twice, in order where an order is promised."""
 
+import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,20 @@ def test_log_ids_sort_by_time_and_then_by_making() -> None:
 
     assert same + later == sorted(same + later)
     assert len(later[0]) <= 61
+
+
+@pytest.mark.parametrize("make", [lambda: new_object_id(NOW), lambda: new_log_id(NOW_MS)])
+def test_a_forked_process_does_not_get_its_parents_ids(make: Callable[[], str]) -> None:
+    """Both go on from the same counter, in the same millisecond."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, make().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        assert pipe.read() != make()
 
 
 def test_threads_do_not_get_the_same_id() -> None:

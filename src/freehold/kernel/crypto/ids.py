@@ -18,8 +18,6 @@ _BASE62 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BASE62_OF_BYTE = bytes(_BASE62[value % 62] for value in range(256))
 _BIASED_BYTES = bytes(range(248, 256))
 
-# One random stretch per process and then a counter, as MongoDB makes its ids; the counter starts at random as well.
-_PROCESS_RANDOM = os.urandom(5).hex()
 _object_counter = itertools.count(secrets.randbelow(1 << 23))
 _log_counter = itertools.count(1)
 
@@ -38,7 +36,7 @@ def new_object_id(now: datetime | None = None) -> str:
     Uses the machine's clock unless told a time: the order is a convenience for indexes and nobody decides by it.
     """
     seconds = int(now.timestamp() if now else time.time()) & 0xFFFFFFFF
-    return f"{seconds:08x}{_PROCESS_RANDOM}{next(_object_counter) & 0xFFFFFF:06x}"
+    return f"{seconds:08x}{_of_process[0]}{next(_object_counter) & 0xFFFFFF:06x}"
 
 
 def new_ulid(now_ms: int | None = None) -> str:
@@ -73,7 +71,7 @@ def new_log_id(now_ms: int) -> str:
     The tail counts within this process and ends in digits that are random for each process, so that ids of one
     millisecond keep their order here and never meet those of another process.
     """
-    return f"{_log_second(now_ms // 1000)}{now_ms % 1000:03}{next(_log_counter) % 10**15:015}{_log_tail[0]}"
+    return f"{_log_second(now_ms // 1000)}{now_ms % 1000:03}{next(_log_counter) % 10**15:015}{_of_process[1]}"
 
 
 @lru_cache(maxsize=64)
@@ -82,13 +80,15 @@ def _log_second(second: int) -> str:
     return "900" + datetime.fromtimestamp(second, UTC).strftime("%Y%m%d%H%M%S")
 
 
-def _new_log_tail() -> None:
-    _log_tail[:] = [f"{secrets.randbelow(10**21):021}"]
+def _begin_process() -> None:
+    _of_process[:] = [os.urandom(5).hex(), f"{secrets.randbelow(10**21):021}"]
 
 
-_log_tail: list[str] = []
-_new_log_tail()
-os.register_at_fork(after_in_child=_new_log_tail)
+# What is random once for each process, before or after its counter: in an object's id (as MongoDB makes them) and in a
+# log entry's. A forked process goes on with its parent's counters, so it needs its own.
+_of_process: list[str] = []
+_begin_process()
+os.register_at_fork(after_in_child=_begin_process)
 
 
 def _base62(length: int) -> str:
