@@ -8,7 +8,8 @@
 PYTHON ?= $(shell for name in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
-JOBS ?= 2
+# One more than there are processors: many tests wait for a browser, a process or a disk.
+JOBS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 ARGS ?=
 # The tests start hundreds of processes, which would compile the program each time. `make clean` removes what they keep.
 test test-all: export PYTHONDONTWRITEBYTECODE :=

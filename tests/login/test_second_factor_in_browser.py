@@ -41,7 +41,7 @@ async def arriving(page: Page, app: Application) -> dict[str, str]:
 
 async def sign_in(page: Page, app: Application, email: str, password: str, state: str) -> None:
     await page.goto(app.authorize_url(state=state))
-    await page.keyboard.type(email)
+    await page.get_by_label("Email address").fill(email)
     await page.get_by_label("Password", exact=True).fill(password)
     await page.get_by_role("button", name="Continue", exact=True).click()
 

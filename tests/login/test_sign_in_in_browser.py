@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.support.applications import Application, make_application
 from tests.support.server import LiveServer
@@ -28,7 +28,9 @@ async def arriving(page: Page, app: Application, button: str) -> dict[str, str]:
 async def test_signing_in_with_the_keyboard(page: Page, app: Application) -> None:
     ada = app.add_user()
     await page.goto(app.authorize_url(state="s-1"))
+    await expect(page.get_by_label("Email address")).to_be_focused()
     await page.keyboard.type(ada.email)
+    await expect(page.get_by_label("Email address")).to_have_value(ada.email)
     await page.get_by_label("Password", exact=True).fill(ada.password)
     answer = await arriving(page, app, "Continue")
 

@@ -16,10 +16,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from freehold.kernel.crypto.x509 import LocalAuthority
 from tests.support.programs import MARKERS, find_chromium, find_node
+
+PATIENCE_MS = 60_000
+"""How long a test waits for what has to come; a busy machine is no failure."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture
@@ -94,6 +98,6 @@ class _Application(BaseHTTPRequestHandler):
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """Open an empty page in a profile of its own: no cookies, nothing stored."""
     context = await browser.new_context(ignore_https_errors=True, locale="en-US")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield await context.new_page()
     await context.close()
