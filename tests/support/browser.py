@@ -21,6 +21,8 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from freehold.kernel.crypto.x509 import LocalAuthority
 from tests.support.programs import MARKERS, find_chromium, find_node
 
+APPLICATIONS = ("app.example.com", "shop.acme.example")
+"""Where the tests' applications say that they are."""
 PATIENCE_MS = 60_000
 """How long a test waits for what has to come; a busy machine is no failure."""
 expect.set_options(timeout=PATIENCE_MS)
@@ -44,7 +46,8 @@ async def started_browser() -> AsyncIterator[Browser]:
     with pytest.MonkeyPatch.context() as environment, application() as port:
         # The application has to be somewhere: an error page in its place would come when it likes, and interrupt what
         # is next.
-        arguments.append(f"--host-resolver-rules=MAP app.example.com:443 127.0.0.1:{port}")
+        rules = ",".join(f"MAP {name}:443 127.0.0.1:{port}" for name in APPLICATIONS)
+        arguments.append(f"--host-resolver-rules={rules}")
         if node := find_node():  # Playwright's own copy wants a library that a bare Debian does not have
             environment.setenv("PLAYWRIGHT_NODEJS_PATH", str(node))
         async with async_playwright() as playwright:
@@ -58,7 +61,7 @@ def application() -> Iterator[int]:
     """A server in the place of the application that people come back to; its port."""
     with tempfile.TemporaryDirectory() as folder:
         known = LocalAuthority.load_or_create(Path(folder), datetime.now(UTC)).server_certificate(
-            ["app.example.com"], now=datetime.now(UTC)
+            APPLICATIONS, now=datetime.now(UTC)
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(known.certificate_file, known.key_file)

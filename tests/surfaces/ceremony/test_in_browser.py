@@ -20,6 +20,7 @@ from freehold.demo.executive import AUTHORITY, Executive
 from freehold.demo.gnupg import GnuPG, key_holder
 from freehold.demo.servers import CALLBACK, Server
 from freehold.kernel.crypto.otp import new_totp_secret
+from tests.support.browser import PATIENCE_MS
 from tests.support.commands import freehold
 
 pytestmark = [pytest.mark.browser, pytest.mark.gnupg]
@@ -55,7 +56,7 @@ async def sign_in(page: Page, server: Server, person: Administrator, at: str) ->
 
 async def profile(browser: Browser) -> Page:
     context = await browser.new_context(ignore_https_errors=True, locale="en-US", accept_downloads=True)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE_MS)
     return await context.new_page()
 
 
@@ -143,7 +144,6 @@ async def test_from_the_request_to_the_sign_in_elsewhere(browser: Browser, serve
     elsewhere = Server.start(second, server.port, folder / "second.json")
     try:
         page = await profile(browser)
-        await page.route(f"{CALLBACK}**", lambda route: route.fulfill(status=200, body="here"))
         client = auth0_export.WEB_CLIENT
         await page.goto(
             f"{elsewhere.base_url}/authorize?response_type=code&client_id={client}&scope=openid&redirect_uri={CALLBACK}"
