@@ -173,6 +173,8 @@ class LoginGuard:
 async def _admit(store: Store, attempt: Attempt) -> int:
     """How often the account failed from here. Raises TooManyAttempts, AddressThrottled."""
     account, address = attempt.limits.account, attempt.limits.address
+    if account is None and address is None:
+        return 0
     counts = await counts_of(
         store, attempt.tenant, (attempt.purpose, attempt.subject, attempt.ip), (ADDRESS, "", attempt.network)
     )
