@@ -4,6 +4,7 @@ pytest_plugins = [
     "pytester",
     "tests.support.configuration",
     "tests.support.databases",
+    "tests.support.full_disk",
     "tests.support.mariadb",
     "tests.support.plugin",
     "tests.support.browser",

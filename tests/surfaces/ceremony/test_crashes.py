@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-import resource
-import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -136,21 +134,3 @@ async def test_a_disk_that_fills_up_ends_the_build_with_a_reason_and_without_a_f
     assert outcome.built is None
     assert outcome.reason == "not_written", outcome
     assert workshop.exports() == []
-
-
-@pytest.fixture
-def limit_of_file_size(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Sets how large a file new processes may write; a write beyond fails as on a full disk."""
-    honest = asyncio.create_subprocess_exec
-
-    def limit(size: int) -> None:
-        async def limited(*arguments: str, **options: object) -> asyncio.subprocess.Process:
-            def before() -> None:
-                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-                resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-            return await honest(*arguments, preexec_fn=before, **options)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(asyncio, "create_subprocess_exec", limited)
-
-    return limit
