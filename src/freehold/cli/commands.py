@@ -1,5 +1,6 @@
 """The commands by name. Each lives in a module of its own and is imported when it is called."""
 
+import gc
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from freehold import __version__
+from freehold.kernel.collector import without_collector
 
 COMMANDS = {
     "up": "Start everything: the server, its database, its certificates.",
@@ -42,7 +44,9 @@ class LazyGroup(TyperGroup):
         """Import the module of a command."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"freehold.cli.{'import_' if cmd_name == 'import' else cmd_name.replace('-', '_')}")
+        with without_collector():  # what an import makes stays, which the collector would find out again and again
+            module = import_module(f"freehold.cli.{'import_' if cmd_name == 'import' else cmd_name.replace('-', '_')}")
+            gc.freeze()
         return get_command(module.app)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

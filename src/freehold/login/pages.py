@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import jinja2
 import msgspec
 from markupsafe import Markup
 
@@ -29,6 +28,9 @@ from freehold.login.palette import tenant_style
 from freehold.login.qr_codes import qr_code
 from freehold.login.texts import ScreenTexts, screen_texts
 from freehold.login.views import PageContext, Problem
+
+if TYPE_CHECKING:
+    import jinja2
 
 View = (
     views.LoginId
@@ -317,8 +319,10 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]+")
 
 
 @cache
-def template_environment(*folders: str) -> jinja2.Environment:
+def template_environment(*folders: str) -> "jinja2.Environment":
     """Where templates are found: in these folders, then among those here, whose parts other surfaces use too."""
+    import jinja2  # from the first page on; a start draws none
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([*folders, str(files("freehold.login") / "templates")]),
         autoescape=True,
@@ -344,7 +348,7 @@ def template_environment(*folders: str) -> jinja2.Environment:
 
 
 @cache
-def _template(name: str) -> jinja2.Template:
+def _template(name: str) -> "jinja2.Template":
     return template_environment().get_template(name)
 
 

@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from freehold.domain.messaging.plain_text import plain_text
 from freehold.domain.messaging.templates import (
     LANGUAGES,
     MAILS,
     MailTemplate,
     check_template,
     default_template,
-    plain_text,
     render,
     render_line,
 )

@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
-from xml.etree import ElementTree
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -214,6 +213,8 @@ def _passive_endpoint(xml: str) -> str | None:
     """The WS-Federation sign-in URL in federation metadata; None when the XML is none, or has a DTD."""
     if not xml or re.search(r"<!DOCTYPE|<!ENTITY", xml, re.IGNORECASE):
         return None
+    from xml.etree import ElementTree  # for the few connections that have metadata
+
     try:
         root = ElementTree.fromstring(xml)  # noqa: S314 - without a DTD there are no entities to expand
     except ElementTree.ParseError:

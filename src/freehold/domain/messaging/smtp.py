@@ -9,10 +9,8 @@ import asyncio
 import socket
 import ssl
 from datetime import UTC, datetime
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, formataddr, parseaddr
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from freehold.domain.messaging import outbox
@@ -25,6 +23,9 @@ from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import Unavailable
 from freehold.kernel.jobs import GiveUp, Job
 from freehold.kernel.outbound import Outbound
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
 
 TIMEOUT_S = 30.0
 
@@ -80,7 +81,7 @@ def operators_relay(settings: Settings) -> Relay | None:
     )  # fmt: skip
 
 
-async def transmit(relay: Relay, message: EmailMessage, *, settings: Settings) -> None:
+async def transmit(relay: Relay, message: "EmailMessage", *, settings: Settings) -> None:
     """Hand a message to a server. Raises GiveUp when it will never take it, Unavailable when it may later."""
     import aiosmtplib
 
@@ -137,7 +138,12 @@ async def _connect(relay: Relay, settings: Settings) -> tuple[socket.socket, str
     raise OSError("the mail server has no address")
 
 
-def _message(mail: DeliveredMail, tenant: TenantScope, *, sender: str, name: str) -> EmailMessage:
+def _message(mail: DeliveredMail, tenant: TenantScope, *, sender: str, name: str) -> "EmailMessage":
+    # Imported here as aiosmtplib is: most processes never send a mail.
+    from email.message import EmailMessage
+    from email.policy import SMTP
+    from email.utils import format_datetime, formataddr, parseaddr
+
     message = EmailMessage(policy=SMTP)
     own_name, address = parseaddr(sender)
     message["From"] = formataddr((own_name or name, address or sender))

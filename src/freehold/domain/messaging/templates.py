@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
-from html.parser import HTMLParser
 from importlib.resources import files
 
 from msgspec import Struct, json
@@ -58,6 +57,7 @@ def render(template: MailTemplate, variables: Mapping[str, object], *, now: date
     Values are escaped for HTML in the body, and nowhere else; `variables` are plain JSON values.
     """
     # Imported here because it takes a noticeable part of the start, and most processes never send a mail.
+    from freehold.domain.messaging.plain_text import plain_text
     from freehold.kernel.liquid import parse_template
 
     body = parse_template(template.html, escape=True).render(variables, now=now)
@@ -157,60 +157,3 @@ def _text_body(wording: _Wording, support: str) -> str:
     paragraphs += wording.after
     paragraphs.append("{{ friendly_name }}{% if support_email %}\n" + support + " {{ support_email }}{% endif %}")
     return "\n\n".join(paragraphs)
-
-
-def plain_text(source: str) -> str:
-    """Return an HTML mail as plain text: blocks as paragraphs, links followed by their address."""
-    reader = _TextReader()
-    reader.feed(source)
-    reader.close()
-    return reader.text()
-
-
-_BLOCKS = frozenset(
-    {"p", "div", "table", "tr", "ul", "ol", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "section", "header", "hr"}
-)
-_UNSEEN = frozenset({"head", "style", "script", "title"})
-
-
-class _TextReader(HTMLParser):
-    """Collects what a reader of the HTML would see."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self._pieces: list[str] = []
-        self._unseen = 0
-        self._href = ""
-        self._link_from = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _UNSEEN:
-            self._unseen += 1
-        elif tag == "a":
-            self._href = next((value or "" for name, value in attrs if name == "href"), "")
-            self._link_from = len(self._pieces)
-        elif tag == "br":
-            self._pieces.append("\n")
-        elif tag == "li":
-            self._pieces.append("\n- ")
-        elif tag in _BLOCKS:
-            self._pieces.append("\n\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _UNSEEN:
-            self._unseen = max(0, self._unseen - 1)
-        elif tag == "a":
-            label = " ".join("".join(self._pieces[self._link_from :]).split())
-            if self._href.startswith(("http://", "https://")) and self._href != label:
-                self._pieces.append(f" ({self._href})" if label else self._href)
-            self._href = ""
-        elif tag in _BLOCKS:
-            self._pieces.append("\n\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self._unseen:
-            self._pieces.append(re.sub(r"\s+", " ", data))
-
-    def text(self) -> str:
-        lines = [" ".join(line.split()) for line in "".join(self._pieces).split("\n")]
-        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

@@ -10,11 +10,8 @@ import sqlite3
 import time
 from contextlib import closing
 
-import asyncpg
-
 from freehold.kernel.errors import Unavailable
 from freehold.kernel.store.api import Store
-from freehold.kernel.store.postgresql import PostgresqlStore
 from freehold.kernel.store.schema import Table
 from freehold.kernel.store.sqlite import SqliteStore
 from freehold.kernel.store.sqlite_connection import open_writer
@@ -27,10 +24,15 @@ async def scrub(store: Store, table: Table) -> bool:
     """Whether nothing of the table's deleted rows is left; false when somebody reads it just now: try again later."""
     if isinstance(store, SqliteStore):
         return await asyncio.to_thread(_truncate_log, store)
-    assert isinstance(store, PostgresqlStore)
+    return await _rewrite(store.url, table)
+
+
+async def _rewrite(url: str, table: Table) -> bool:
+    import asyncpg  # an embedded installation does not pay for the driver
+
     try:
         async with asyncio.timeout(PATIENCE_S):
-            connection = await asyncpg.connect(store.url)
+            connection = await asyncpg.connect(url)
             try:
                 # Full, because a plain one leaves what was deleted in pages that still have other rows.
                 await connection.execute(f"vacuum (full) {table.name}")

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from freehold.domain.extensions.sandbox.mirror import serve_folder
 from freehold.domain.extensions.sandbox.runtime import Node
 from freehold.kernel.errors import BadRequest, FreeholdError, NotFound
 from freehold.kernel.log import get_logger
@@ -211,6 +210,8 @@ class ModuleStore:
         with contextlib.ExitStack() as stack:
             registry = self._registry
             if self._folder is not None:
+                from freehold.domain.extensions.sandbox.mirror import serve_folder  # a web server, rarely wanted
+
                 registry = stack.enter_context(serve_folder(self._folder))
             cache = self._root / ".npm"
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
