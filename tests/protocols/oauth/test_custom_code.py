@@ -62,6 +62,43 @@ def test_claims_and_metadata_by_the_hosted_sign_in(app: Application, ada: User) 
     assert app.manage("GET", f"/users/{ada.user_id}")["app_metadata"]["seen"] >= 1
 
 
+def test_userinfo_tells_the_claims_of_the_id_token(app: Application, ada: User) -> None:
+    """Libraries that never read an ID token (passport-auth0) take roles and the like from there."""
+    action(
+        app,
+        """exports.onExecutePostLogin = async (e, api) => {
+            api.idToken.setCustomClaim('https://acme.example/roles', ['admin']);
+            api.idToken.setCustomClaim('sub', 'auth0|somebody-else');
+            api.accessToken.setCustomClaim('https://acme.example/plan', 'paid');
+        };""",
+    )
+    hosted, granted = app.log_in(ada), app.token(REALM, **password_of(app, ada), scope="openid").json()
+
+    for tokens in (hosted, granted):
+        with app.http() as http:
+            told = http.get("/userinfo", headers={"authorization": f"Bearer {tokens['access_token']}"}).json()
+        assert told["https://acme.example/roles"] == ["admin"]
+        assert told["sub"] == ada.user_id
+        assert "https://acme.example/plan" not in told
+
+
+def test_claims_that_are_too_many_for_a_header_stay_out_of_the_opaque_token(app: Application, ada: User) -> None:
+    action(
+        app,
+        """exports.onExecutePostLogin = async (e, api) => {
+            api.idToken.setCustomClaim('https://acme.example/much', 'x'.repeat(5000));
+        };""",
+    )
+
+    tokens = app.log_in(ada)
+
+    assert len(read_claims(tokens["id_token"])["https://acme.example/much"]) == 5000
+    with app.http() as http:
+        told = http.get("/userinfo", headers={"authorization": f"Bearer {tokens['access_token']}"})
+    assert told.json()["sub"] == ada.user_id
+    assert "https://acme.example/much" not in told.json()
+
+
 def test_a_rule_speaks_first_and_refuses_with_its_own_words(app: Application, ada: User) -> None:
     rule(app, "callback(new UnauthorizedError('Not on Sundays.'))")
     action(app, CLAIMS)

@@ -14,7 +14,7 @@ from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import Unauthorized, Unavailable
 from freehold.kernel.store import Store
 from freehold.protocols.oauth import opaque_tokens
-from freehold.protocols.oauth.opaque_tokens import UserinfoGrant, make_opaque_token
+from freehold.protocols.oauth.opaque_tokens import UserinfoGrant, make_opaque_token, portable
 
 AUTH0_SHORTEST_API_SECRET = 16
 
@@ -56,18 +56,21 @@ async def sign_user_access_token(
     in_browser: bool = False,
     grant_id: str | None = None,
     custom: Mapping[str, Any] | None = None,
+    of_id_token: Mapping[str, Any] | None = None,
 ) -> tuple[str, int]:
     """An access token for the API, or an opaque one for /userinfo without one; and its life in seconds.
 
-    `in_browser` is for tokens that come from the authorization endpoint: they live shorter.
+    `in_browser` is for tokens that come from the authorization endpoint: they live shorter. `custom` is what code added
+    to the access token, `of_id_token` what it added to the ID token, which an opaque token lets /userinfo tell.
     """
     now_s = tenant.clock.now_ms() // 1000
     scope = " ".join(scopes)
     if api is None:
         lifetime_s = opaque_tokens.WEB_LIFETIME_S if in_browser else opaque_tokens.LIFETIME_S
         grant = UserinfoGrant(
-            sub=user_id, client_id=client.client_id, scope=scope, exp=now_s + lifetime_s, grant_id=grant_id
-        )
+            sub=user_id, client_id=client.client_id, scope=scope, exp=now_s + lifetime_s, grant_id=grant_id,
+            claims=portable(of_id_token),
+        )  # fmt: skip
         return make_opaque_token(tenant, grant), lifetime_s
     lifetime_s = api.token_lifetime_for_web if in_browser else api.token_lifetime
     audience: str | list[str] = api.identifier

@@ -106,7 +106,7 @@ async def prepare(request: TokenRequest, wanted: Issue) -> Prepared:
         scopes.remove("offline_access")
     token, lifetime_s = await sign_user_access_token(
         store, tenant, client, api, user_id=wanted.user.user_id, scopes=scopes, permissions=permissions,
-        gty=wanted.gty, grant_id=wanted.grant_id, custom=custom.access_token,
+        gty=wanted.gty, grant_id=wanted.grant_id, custom=custom.access_token, of_id_token=custom.id_token,
     )  # fmt: skip
     answer: dict[str, Any] = {"access_token": token}
     if "openid" in scopes:

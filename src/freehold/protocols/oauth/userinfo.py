@@ -37,8 +37,7 @@ async def userinfo(request: Request) -> Response:
     user = await find_profile(store, tenant, grant.sub)
     if user is None or user.blocked:
         raise BadToken("The access token's user is gone")
-    claims: dict[str, Any] = {"sub": user.user_id}
-    claims.update(claims_for(user, scopes))
+    claims: dict[str, Any] = {"sub": user.user_id, **claims_for(user, scopes), **grant.claims}
     return json(_encode(claims))
 
 
