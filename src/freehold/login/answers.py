@@ -53,11 +53,12 @@ def to_response(page: pages.Page) -> Response:
     content_type = headers.pop("content-type")
     headers.pop("cache-control", None)
     headers.pop("x-content-type-options", None)
+    referrer_policy = headers.pop("referrer-policy")
     framed = headers.pop("x-frame-options", None) is None
     # The edge adds frame-ancestors itself, according to `framing`.
     policy = policy.replace("; frame-ancestors 'none'", "")
     response = Response(page.status, page.body, list(headers.items()), content_type=content_type)
-    response.csp = policy
+    response.csp, response.referrer_policy = policy, referrer_policy
     response.framing = "any" if framed else "none"
     return response
 

@@ -282,6 +282,13 @@ def test_a_code_can_come_in_the_fragment(app: Application, browser: BrowserSessi
     assert app.redeem(page).status_code == 200
 
 
+def test_one_policy_says_what_the_receiver_of_a_form_learns_of_us(app: Application, browser: BrowserSession) -> None:
+    """Two Referrer-Policy headers in one answer would leave it to the browser."""
+    for mode, policy in (("form_post", "origin"), ("web_message", "same-origin")):
+        page = browser.open(app.authorize_url(response_mode=mode))
+        assert page.response.headers.get_list("referrer-policy") == [policy]
+
+
 def test_form_post_is_a_page_that_submits_itself(app: Application, browser: BrowserSession) -> None:
     """OAuth 2.0 Form Post Response Mode"""
     page = browser.open(app.authorize_url(response_mode="form_post", state='"><script>'))

@@ -20,7 +20,17 @@ from freehold.kernel.http.cors import CorsPolicy, cors_headers, preflight_header
 from freehold.kernel.http.proxies import Proxies
 from freehold.kernel.http.refusals import ClientDisconnected, HeadersTooLarge, MethodNotAllowed, UriTooLong
 from freehold.kernel.http.request import NO_PROXIES, Receive, Request, Scope, Send
-from freehold.kernel.http.response import HTML, JSON, NO_STORE, TEXT, RawHeaders, Response, encode_header, text
+from freehold.kernel.http.response import (
+    HTML,
+    JSON,
+    NO_STORE,
+    SAME_ORIGIN,
+    TEXT,
+    RawHeaders,
+    Response,
+    encode_header,
+    text,
+)
 from freehold.kernel.http.router import Route, Router
 
 ErrorRenderer = Callable[[FreeholdError, Request], Response]
@@ -35,10 +45,11 @@ MAX_DISCARDED_BYTES = 16 << 20
 
 log = logs.get_logger("http")
 
-_SECURITY_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"))
+_SECURITY_HEADERS = ((b"x-content-type-options", b"nosniff"),)
 # Not for localhost: a browser would then refuse plain HTTP on every port of the developer's machine.
 _TLS_SECURITY_HEADERS = (*_SECURITY_HEADERS, (b"strict-transport-security", b"max-age=31536000"))
 _CONTENT_TYPES = {name: (b"content-type", name.encode("ascii")) for name in (JSON, HTML, TEXT)}
+_REFERRER = (b"referrer-policy", SAME_ORIGIN.encode("ascii"))
 _FRAME_DENY = (b"x-frame-options", b"DENY")
 _NO_STORE = (b"cache-control", b"no-store")
 
@@ -214,6 +225,8 @@ def _own_headers(request: Request, response: Response) -> RawHeaders:
     is_public_tls = request.scheme == "https" and "localhost" not in request.host
     headers: RawHeaders = [(b"x-request-id", request.request_id.encode("ascii"))]
     headers += _TLS_SECURITY_HEADERS if is_public_tls else _SECURITY_HEADERS
+    chosen = response.referrer_policy
+    headers.append(_REFERRER if chosen == SAME_ORIGIN else encode_header("referrer-policy", chosen))
     content_type = response.content_type
     if content_type is not None:
         headers.append(_CONTENT_TYPES.get(content_type) or encode_header("content-type", content_type))

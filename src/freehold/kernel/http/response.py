@@ -18,6 +18,7 @@ HTML = "text/html; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 
 NO_STORE = "no-store"
+SAME_ORIGIN = "same-origin"
 DEFAULT_CSP = "default-src 'self'; base-uri 'none'; object-src 'none'"
 
 MOST_NAMES = 200
@@ -34,6 +35,7 @@ class Response:
     """An HTTP answer. `csp` and `framing` matter for HTML only; a stream takes the place of the body."""
 
     cache_control: str = NO_STORE
+    referrer_policy: str = SAME_ORIGIN
     csp: str = DEFAULT_CSP
     framing: Literal["none", "any"] = "none"
     stream_body: AsyncIterator[bytes] | None = None
