@@ -200,8 +200,23 @@ def test_an_mfa_token_is_for_one_client_one_use_and_ten_minutes(
 
     token = mfa_token(app, ada)
     installation.advance(601)
-    assert error(app.token(OTP, mfa_token=token, otp=code_of(installation, held))) == (403, "invalid_grant")
+    assert error(app.token(OTP, mfa_token=token, otp=code_of(installation, held))) == (403, "expired_token")
     assert call(app, "GET", "authenticators", token).status_code == 401
+
+
+@pytest.mark.usefixtures("always")
+def test_mobile_sdks_know_a_bad_mfa_token_by_its_words(installation: Installation, app: Application, ada: User) -> None:
+    """They compare code and text: `isMultifactorTokenInvalid` in Auth0.Android and Auth0.swift."""
+    held = give_app(app, ada)
+    token = mfa_token(app, ada)
+    code = code_of(installation, held)
+
+    malformed = app.token(OTP, mfa_token=token[:-4], otp=code).json()
+    installation.advance(601)
+    expired = [app.token(OTP, mfa_token=token, otp=code).json(), challenge(app, token).json()]
+
+    assert malformed == {"error": "invalid_grant", "error_description": "Malformed mfa_token"}
+    assert expired == [{"error": "expired_token", "error_description": "mfa_token is expired"}] * 2
 
 
 @pytest.mark.usefixtures("always")

@@ -7,6 +7,7 @@ from freehold.domain.sessions.login_transactions import (
     begin_login,
     find_login,
     finish_login,
+    has_run_out,
     save_login,
 )
 from freehold.domain.sessions.refresh_tokens import (
@@ -76,6 +77,7 @@ __all__ = [
     "find_session",
     "find_session_by_id",
     "finish_login",
+    "has_run_out",
     "hashed",
     "is_grant_revoked",
     "issue_code",

@@ -59,6 +59,18 @@ async def begin_login(
 
 async def find_login(reader: Reader, tenant: TenantScope, reference: str | None) -> LoginTransaction | None:
     """The sign-in of a reference, or None when there is none or it is over."""
+    found = await _find(reader, tenant, reference)
+    return found if found is not None and found.expires_at_ms > tenant.clock.now_ms() else None
+
+
+async def has_run_out(reader: Reader, tenant: TenantScope, reference: str) -> bool:
+    """Whether a reference was good for a sign-in whose time is over."""
+    found = await _find(reader, tenant, reference)
+    return found is not None and found.expires_at_ms <= tenant.clock.now_ms()
+
+
+async def _find(reader: Reader, tenant: TenantScope, reference: str | None) -> LoginTransaction | None:
+    """What a reference stands for, however old it is; None for one that was used up."""
     if not reference or len(reference) > LONGEST_REFERENCE or not reference.isascii():
         return None
     id_ = hashed(reference)
@@ -69,12 +81,10 @@ async def find_login(reader: Reader, tenant: TenantScope, reference: str | None)
         id=id_,
     )
     if row is None:
-        found = _open(tenant, reference, id_)
-    elif row[1] == _ENDED:
+        return _open(tenant, reference, id_)
+    if row[1] == _ENDED:
         return None
-    else:
-        found = LoginTransaction(id_, row[0], msgspec.json.decode(row[1]), row[2])
-    return found if found is not None and found.expires_at_ms > tenant.clock.now_ms() else None
+    return LoginTransaction(id_, row[0], msgspec.json.decode(row[1]), row[2])
 
 
 async def save_login(writer: Writer, tenant: TenantScope, login: LoginTransaction, payload: dict[str, Any]) -> bool:

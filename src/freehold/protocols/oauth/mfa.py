@@ -185,7 +185,7 @@ async def _caller(http: Request, scope: str) -> Caller:
     else:
         waiting = await mfa_tokens.find(store, tenant, token)
         if waiting is None:
-            raise BadToken("Malformed or expired mfa_token")
+            raise BadToken(mfa_tokens.MALFORMED)
         user_id, client_id, fully = waiting.user_id, waiting.client_id, False
     user = await find_profile(store, tenant, user_id)
     if user is None or user.blocked:

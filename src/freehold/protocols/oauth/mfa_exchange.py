@@ -16,7 +16,7 @@ from freehold.protocols.oauth.access_tokens import verify_access_token
 from freehold.protocols.oauth.audiences import find_api
 from freehold.protocols.oauth.errors import AccessDenied, InvalidGrant
 from freehold.protocols.oauth.exchange import TokenRequest, record
-from freehold.protocols.oauth.mfa_tokens import Waiting
+from freehold.protocols.oauth.mfa_tokens import MALFORMED, Waiting
 from freehold.protocols.oauth.user_tokens import Issue, issue, may_still_sign_in, prepare
 
 Also = Callable[[Transaction], Awaitable[bool]]
@@ -39,13 +39,13 @@ async def waiting_to_enrol(request: TokenRequest) -> tuple[Waiting, Profile] | N
     try:
         claims = await verify_access_token(request.store, tenant, token, audience=mfa_audience(tenant))
     except Unauthorized:
-        raise InvalidGrant("Malformed or expired mfa_token") from None
+        raise InvalidGrant(MALFORMED) from None
     scopes = str(claims.get("scope", "")).split()
     if "enroll" not in scopes or claims.get("azp") != request.client.client_id:
-        raise InvalidGrant("Malformed or expired mfa_token")
+        raise InvalidGrant(MALFORMED)
     user = await find_profile(request.store, tenant, str(claims["sub"]))
     if user is None:
-        raise InvalidGrant("Malformed or expired mfa_token")
+        raise InvalidGrant(MALFORMED)
     waiting = Waiting(
         user_id=user.user_id,
         identity_id=user.user_id,
@@ -89,7 +89,7 @@ async def finish(
     prepared = await prepare(request, wanted)
     async with store.transaction() as tx:
         if waiting.row is not None and not await finish_login(tx, tenant, waiting.row):
-            raise InvalidGrant("Malformed or expired mfa_token")
+            raise InvalidGrant(MALFORMED)
         if also is not None and not await also(tx):
             raise InvalidGrant("Invalid recovery code.")
         await record_login(tx, tenant, SignIn(user, waiting.identity_id), ip=request.ip)
@@ -101,7 +101,7 @@ async def finish(
 async def _user(request: TokenRequest, waiting: Waiting) -> Profile:
     user = await find_profile(request.store, request.tenant, waiting.user_id)
     if user is None:
-        raise InvalidGrant("Malformed or expired mfa_token")
+        raise InvalidGrant(MALFORMED)
     request.notes.update(
         user_id=user.user_id,
         user_name=user.email or user.username or user.user_id,
@@ -112,5 +112,5 @@ async def _user(request: TokenRequest, waiting: Waiting) -> Profile:
     if user.blocked:
         raise AccessDenied("user is blocked", code="unauthorized")
     if not await may_still_sign_in(request.store, request.tenant, request.client, waiting.connection):
-        raise InvalidGrant("Malformed or expired mfa_token")
+        raise InvalidGrant(MALFORMED)
     return user

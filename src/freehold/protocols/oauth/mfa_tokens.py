@@ -10,12 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 from freehold.domain.authenticators import Factors, Guardian
-from freehold.domain.sessions import LoginTransaction, begin_login, find_login
+from freehold.domain.sessions import LoginTransaction, begin_login, find_login, has_run_out
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Reader, Transaction
 from freehold.protocols.oauth.errors import InvalidGrant, OAuthError
 
 LIFETIME = timedelta(minutes=10)
+MALFORMED = "Malformed mfa_token"
+"""Mobile SDKs compare this text to know that the sign-in has to begin again."""
 _MEMBER = "mfa"
 
 
@@ -26,6 +28,15 @@ class MfaRequired(OAuthError):
 
     def __init__(self, token: str, requirements: Mapping[str, Any]) -> None:
         super().__init__("Multifactor authentication required", mfa_token=token, mfa_requirements=requirements)
+
+
+class MfaTokenExpired(InvalidGrant):
+    """403 as for one that never was a token, with the code and the text by which SDKs tell it apart."""
+
+    code = "expired_token"
+
+    def __init__(self) -> None:
+        super().__init__("mfa_token is expired")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +76,12 @@ async def find(reader: Reader, tenant: TenantScope, token: str) -> Waiting | Non
 
 
 async def get(reader: Reader, tenant: TenantScope, token: str, *, client_id: str) -> Waiting:
-    """The same for one client. Raises InvalidGrant."""
+    """The same for one client. Raises InvalidGrant, MfaTokenExpired."""
     found = await find(reader, tenant, token)
+    if found is None and await has_run_out(reader, tenant, token):
+        raise MfaTokenExpired
     if found is None or found.client_id != client_id:
-        raise InvalidGrant("Malformed or expired mfa_token")
+        raise InvalidGrant(MALFORMED)
     return found
 
 
