@@ -23,6 +23,9 @@ def test_the_document_names_what_there_is(installation: Installation) -> None:
     assert document["jwks_uri"] == f"{issuer}.well-known/jwks.json"
     assert document["revocation_endpoint"] == f"{issuer}oauth/revoke"
     assert document["end_session_endpoint"] == f"{issuer}oidc/logout"
+    assert document["mfa_challenge_endpoint"] == f"{issuer}mfa/challenge"
+    assert "http://auth0.com/oauth/grant-type/mfa-otp" in document["grant_types_supported"]
+    assert "http://auth0.com/oauth/grant-type/mfa-oob" not in document["grant_types_supported"]
     assert set(document["response_modes_supported"]) == {"query", "fragment", "form_post", "web_message"}
     assert set(document["code_challenge_methods_supported"]) == {"S256", "plain"}
     assert document["request_uri_parameter_supported"] is False
@@ -97,4 +100,7 @@ def test_the_document_follows_the_tenants_settings(installation: Installation) -
             assert "end_session_endpoint" not in http.get(CONFIGURATION).json()
         with installation.settings(authorization_response_iss_parameter_supported=True):
             assert http.get(CONFIGURATION).json()["authorization_response_iss_parameter_supported"] is True
+        with installation.settings(acr_values_supported=["urn:example:high"]):
+            assert http.get(CONFIGURATION).json()["acr_values_supported"] == ["urn:example:high"]
         assert "end_session_endpoint" in http.get(CONFIGURATION).json()
+        assert "acr_values_supported" not in http.get(CONFIGURATION).json()

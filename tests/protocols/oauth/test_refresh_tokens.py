@@ -274,7 +274,7 @@ def test_revoking_needs_the_client_and_a_token(app: Application, tokens: dict[st
         refused = http.post("/oauth/revoke", json=wrong)
         nothing = http.post("/oauth/revoke", json=app.credentials())
 
-    assert (refused.status_code, refused.json()["error"]) == (401, "access_denied")
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
     assert nothing.status_code == 400
     assert app.refresh(tokens["refresh_token"]).status_code == 200
 

@@ -12,7 +12,11 @@ from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.http.prepared import Prepared
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import JSON, Response
+from freehold.protocols.oauth.grants import GRANTS
+from freehold.protocols.oauth.grants.mfa_oob import MFA_OOB
 
+_REFUSED_GRANTS = {MFA_OOB.grant_type}
+"""Grants that are there to refuse in the right words."""
 _CACHE = "public, max-age=15, stale-while-revalidate=15, stale-if-error=86400"
 
 
@@ -58,6 +62,7 @@ def _document(issuer: str, settings: TenantSettings) -> dict[str, object]:
         "authorization_endpoint": f"{issuer}authorize",
         "token_endpoint": f"{issuer}oauth/token",
         "userinfo_endpoint": f"{issuer}userinfo",
+        "mfa_challenge_endpoint": f"{issuer}mfa/challenge",
         "jwks_uri": f"{issuer}.well-known/jwks.json",
         "revocation_endpoint": f"{issuer}oauth/revoke",
         "scopes_supported": [
@@ -68,10 +73,7 @@ def _document(issuer: str, settings: TenantSettings) -> dict[str, object]:
             "code", "token", "id_token", "code token", "code id_token", "token id_token", "code token id_token",
         ],
         "response_modes_supported": ["query", "fragment", "form_post", "web_message"],
-        "grant_types_supported": [
-            "authorization_code", "implicit", "refresh_token", "client_credentials", "password",
-            "http://auth0.com/oauth/grant-type/password-realm",
-        ],
+        "grant_types_supported": ["implicit", *sorted(set(GRANTS) - _REFUSED_GRANTS)],
         "code_challenge_methods_supported": ["S256", "plain"],
         "subject_types_supported": ["public"],
         "token_endpoint_auth_methods_supported": [
@@ -88,6 +90,8 @@ def _document(issuer: str, settings: TenantSettings) -> dict[str, object]:
     }  # fmt: skip
     if settings.oidc_logout.rp_logout_end_session_endpoint_discovery:
         document["end_session_endpoint"] = f"{issuer}oidc/logout"
+    if settings.acr_values_supported:
+        document["acr_values_supported"] = settings.acr_values_supported
     if settings.authorization_response_iss_parameter_supported is True:
         document["authorization_response_iss_parameter_supported"] = True
     return document

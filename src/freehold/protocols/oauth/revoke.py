@@ -6,7 +6,7 @@ from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, empty
 from freehold.protocols.oauth.client_authentication import authenticate_client
-from freehold.protocols.oauth.errors import InvalidRequest
+from freehold.protocols.oauth.errors import InvalidClient, InvalidRequest
 
 
 async def revoke(request: Request) -> Response:
@@ -14,7 +14,10 @@ async def revoke(request: Request) -> Response:
     params = await request.body_params()
     tenant: TenantScope = request.tenant
     store = request.services.store
-    client = await authenticate_client(request, params, store=store, tenant=tenant)
+    try:
+        client = await authenticate_client(request, params, store=store, tenant=tenant)
+    except InvalidClient as error:
+        raise InvalidClient(error.message, code="invalid_client") from None  # here Auth0 says it as section 2.2.1 does
     value = params.get("token")
     if not isinstance(value, str) or not value:
         raise InvalidRequest("Missing required parameter: token")
