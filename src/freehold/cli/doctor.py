@@ -24,11 +24,12 @@ def doctor(data: DataOption = None, as_json: JsonOption = False) -> None:
         print(json.dumps({"sandbox": {"level": "none", "reason": error.message}}) if as_json else error.message)
         raise typer.Exit(1) from None
     required = settings.sandbox_require_level
+    lacking = report.lacking(required, cgroups=settings.sandbox_cgroups == "required")
     if as_json:
-        print(json.dumps({"sandbox": _described(report, required)}, indent=1))
+        print(json.dumps({"sandbox": _described(report, required, lacking)}, indent=1))
     else:
-        _print(report, required)
-    if not report.meets(required):
+        _print(report, required, lacking)
+    if lacking:
         raise typer.Exit(1)
 
 
@@ -40,11 +41,12 @@ async def _report(settings: Any) -> Report:
         await sandbox.close()
 
 
-def _described(report: Report, required: str) -> dict[str, Any]:
+def _described(report: Report, required: str, lacking: str) -> dict[str, Any]:
     found = report.found
     return {
         "level": report.level,
         "required": required,
+        "lacking": lacking,
         "node": report.node,
         "layers": _layers(report),
         "reasons": found.reasons,
@@ -62,11 +64,12 @@ def _layers(report: Report) -> dict[str, bool]:
         "namespaces": found.namespaces,
         "own file system": found.own_root,
         "a user for each process": found.own_user,
+        "a control group for each process": found.cgroups,
     }
 
 
-def _print(report: Report, required: Level) -> None:
-    verdict = "enough" if report.meets(required) else "not enough: custom code does not run"
+def _print(report: Report, required: Level, lacking: str) -> None:
+    verdict = "enough" if not lacking else f"not enough, so that no custom code runs: {lacking}"
     print(f"Custom code: level {report.level}, {required} is required ({verdict}); Node.js {report.node}")
     for name, on in _layers(report).items():
         print(f"  {'on ' if on else 'off'} {name}")

@@ -165,6 +165,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "machine offers. `basic` does not contain its network: for development only."
         ),
     ] = "standard"
+    sandbox_cgroups: Annotated[
+        Literal["auto", "required", "off"],
+        Meta(
+            description="Whether each process of custom code gets a control group (cgroup v2) of its own: where a part "
+            "of the tree is delegated to the server, or everywhere, so that without it no custom code runs."
+        ),
+    ] = "auto"
+    sandbox_cgroup_folder: Annotated[
+        Path | None,
+        Meta(
+            description="The delegated part of the cgroup v2 tree, with no process in it; without it the one that the "
+            "service manager marked."
+        ),
+    ] = None
     sandbox_node: Annotated[
         Path | None,
         Meta(description="Node.js that runs custom code; without it the one that comes with the Python dependencies."),

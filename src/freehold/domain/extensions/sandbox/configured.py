@@ -23,4 +23,6 @@ def sandbox_of(settings: Settings) -> Sandbox:
         modules_folder=settings.data.modules,
         npm_registry=settings.npm_registry,
         npm_folder=settings.npm_folder,
+        cgroups=settings.sandbox_cgroups,
+        cgroup_folder=settings.sandbox_cgroup_folder,
     )

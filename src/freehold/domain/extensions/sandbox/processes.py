@@ -31,6 +31,7 @@ class Found:
     user_namespace: bool
     own_user: bool
     permission: bool
+    cgroups: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
 
 
@@ -40,6 +41,7 @@ class Exit:
 
     status: int
     cpu_s: float
+    out_of_memory: bool = False
 
     @property
     def signal(self) -> int:
@@ -66,9 +68,12 @@ class Channels:
 class ForkServer:
     """One per server process. `lost` is called when it ended by itself: all its processes ended with it."""
 
-    def __init__(self, node: Node, *, memory_mb: int, disabled: Sequence[str] = (), lost: Callable[[], None]) -> None:
+    def __init__(
+        self, node: Node, *, memory_mb: int, cgroup: str = "", disabled: Sequence[str] = (), lost: Callable[[], None]
+    ) -> None:
         self._node = node
         self._memory_mb = memory_mb
+        self._cgroup = cgroup
         self._disabled = disabled
         self._lost = lost
         self._control: socket.socket | None = None
@@ -115,6 +120,7 @@ class ForkServer:
                 "flags": flags(WORKER, memory_mb=self._memory_mb, permission=permission),
                 "environment": ENVIRONMENT,
                 "memory_bytes": self._memory_mb << 20,
+                "cgroup": self._cgroup,
                 "disabled": list(self._disabled),
             },
         )
@@ -213,7 +219,7 @@ class ForkServer:
         if "exited" in said:
             ended = self._exits.pop(said["exited"], None)
             if ended is not None:
-                ended(Exit(said["status"], said["cpu_s"]))
+                ended(Exit(said["status"], said["cpu_s"], said["out_of_memory"]))
         elif "started" in said:
             _settle(self._starting.get(said["started"]), said["pid"])
         elif "failed" in said:

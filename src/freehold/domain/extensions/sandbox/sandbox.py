@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from freehold.domain.extensions.sandbox.api import Limits, Outcome, SandboxUnavailable, Script
 from freehold.domain.extensions.sandbox.egress import NetworkPolicy
@@ -32,6 +32,8 @@ class Sandbox:
         modules_folder: Path | None = None,
         npm_registry: str = "",
         npm_folder: Path | None = None,
+        cgroups: Literal["auto", "required", "off"] = "auto",
+        cgroup_folder: Path | None = None,
         disabled_layers: Sequence[str] = (),
     ) -> None:
         self._node_path = node
@@ -41,7 +43,9 @@ class Sandbox:
         self._network = network or NetworkPolicy()
         self._modules_folder = modules_folder
         self._npm = (npm_registry, npm_folder)
-        self._disabled = disabled_layers
+        self._disabled = (*disabled_layers, *(["cgroups"] if cgroups == "off" else []))
+        self._require_cgroups = cgroups == "required"
+        self._cgroup_folder = cgroup_folder
         self._fork_server: ForkServer | None = None
         self._pool: Pool | None = None
         self._modules: ModuleStore | None = None
@@ -140,12 +144,10 @@ class Sandbox:
     async def _start_all(self) -> Pool:
         fork_server, report = await self._examine()
         self._report = report
-        if not report.meets(self._require_level):
+        if lacking := report.lacking(self._require_level, cgroups=self._require_cgroups):
             await fork_server.close()
             log.error("sandbox_too_weak", level=report.level, required=self._require_level, open=sorted(report.open))
-            raise SandboxUnavailable(
-                f"Custom code does not run: this machine offers level {report.level}, {self._require_level} is required"
-            )
+            raise SandboxUnavailable(f"Custom code does not run: {lacking}")
         self._fork_server = fork_server
         modules = self.modules if self._modules_folder is not None else None
         pool = Pool(
@@ -163,7 +165,11 @@ class Sandbox:
                 f"Node.js {'.'.join(map(str, version))} is too old; {OLDEST[0]}.{OLDEST[1]} is needed"
             )
         fork_server = ForkServer(
-            node, memory_mb=self._limits.memory_mb, disabled=self._disabled, lost=self._fork_server_lost
+            node,
+            memory_mb=self._limits.memory_mb,
+            cgroup="" if self._cgroup_folder is None else str(self._cgroup_folder),
+            disabled=self._disabled,
+            lost=self._fork_server_lost,
         )
         found = await fork_server.start()
         try:

@@ -71,3 +71,11 @@ class Report:
     def meets(self, required: Level) -> bool:
         """Whether this level or a higher one was reached."""
         return LEVELS.index(self.level) >= LEVELS.index(required)
+
+    def lacking(self, required: Level, *, cgroups: bool) -> str:
+        """What is missing of what the operator requires; empty when nothing is."""
+        if not self.meets(required):
+            return f"this machine offers level {self.level}, {required} is required"
+        if cgroups and not self.found.cgroups:
+            return f"groups of processes are required, and off: {self.found.reasons.get('cgroups', 'unknown')}"
+        return ""

@@ -405,7 +405,12 @@ class Worker:
 
     def _explain(self, end: Exit) -> tuple[ErrorKind, str, str]:
         said = bytes(self._output)
-        if b"out of memory" in said or b"Out of memory" in said or b"allocation fail" in said.lower():
+        if (
+            end.out_of_memory
+            or b"out of memory" in said
+            or b"Out of memory" in said
+            or b"allocation fail" in said.lower()
+        ):
             return "memory", "MemoryExceeded", f"The script used more than {self.limits.memory_mb} MB"
         if end.signal == 24:  # SIGXCPU
             return "cpu", "CpuExceeded", "The process computed for too long"

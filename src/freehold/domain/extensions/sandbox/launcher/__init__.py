@@ -12,5 +12,6 @@ The layers; `contain.enter` applies them from the inside of a new process. L0 ar
 | L2 | `seccomp.py` | every system call that a running script does not need: sockets, processes, signals, tracing |
 | L2 | `landlock.py` | every file but Node, its libraries and the worker's own code; TCP; signals to others |
 | L3 | `rlimits.py` | memory, files written, open files, threads, core dumps |
+| L4 | `cgroups.py` | memory, also the kernel's part of it, threads, and the processor that others need |
 | L4 | `namespaces.py` | other processes, network interfaces, the file system, the host's name, System V IPC |
 """

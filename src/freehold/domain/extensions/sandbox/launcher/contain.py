@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from . import landlock, namespaces, rlimits, seccomp, system
+from . import cgroups, landlock, namespaces, rlimits, seccomp, system
 
 SIGKILL = 9
 FIRST_USER, USERS = 0x6000_0000, 0x0100_0000
@@ -28,16 +28,18 @@ class Plan:
     limits_resources: bool = False
     alone: namespaces.Kind | None = None
     own_user: bool = False
+    groups: cgroups.Groups | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is run: the executable, the worker's folder, the memory it may have."""
+    """What is run: the executable, the worker's folder, the memory it may have; and the part of the cgroup tree."""
 
     executable: str
     folder: str
     memory_bytes: int
+    cgroup: str = ""
 
     @property
     def visible(self) -> list[str]:
@@ -61,6 +63,8 @@ def make_plan(target: Target, disabled: frozenset[str]) -> Plan:
     if "namespaces" not in disabled:
         plan.alone, plan.reasons["namespaces"] = _find_namespaces(target)
     plan.own_user = _can_have_own_user(target, plan)
+    if "cgroups" not in disabled:
+        plan.groups, plan.reasons["cgroups"] = _find_groups(target, plan)
     return plan
 
 
@@ -174,6 +178,36 @@ def _can_have_own_user(target: Target, plan: Plan) -> bool:
     if refused:
         plan.reasons["user"] = refused
     return not refused
+
+
+def _find_groups(target: Target, plan: Plan) -> tuple[cgroups.Groups | None, str]:
+    if not system.LINUX:
+        return None, "not on this operating system"
+    folder, refused = cgroups.find(target.cgroup)
+    if refused:
+        return None, refused
+    groups = cgroups.Groups(folder, memory_bytes=target.memory_bytes)
+    refused = groups.open()
+    if refused:
+        return None, refused
+    try:
+        entering = groups.add(0)
+
+        def enter_it() -> str:
+            cgroups.join(entering)
+            return "" if groups.holds(0) else f"the kernel puts no process into a group of {folder}"
+
+        try:
+            # As a process is born later, so that it is known to work from within new namespaces.
+            refused = in_a_child(enter_it, plan.alone.flags if plan.alone else 0)
+        finally:
+            os.close(entering)
+            groups.remove(0)
+    except OSError as error:
+        refused = f"{folder}: {error.strerror}"
+    if refused:
+        groups.close()
+    return (None, refused) if refused else (groups, "")
 
 
 def _name_the_host() -> None:

@@ -1,10 +1,10 @@
 """The fork server's program. The server talks to it over a socket, whose descriptor is the first argument.
 
-    setup  {executable, folder, flags, environment, memory_bytes, disabled}  -> {plan}
+    setup  {executable, folder, flags, environment, memory_bytes, cgroup, disabled}  -> {plan}
     spawn  {serial} with three descriptors: calls, network, output        -> {started, pid} or {failed}
     kill   {serial}
     probe  {}                                                             -> {probed}
-    and unasked: {exited, status, cpu_s}
+    and unasked: {exited, status, cpu_s, out_of_memory}
 
 When the server is gone, however it ended, every process it had is killed, and this one ends.
 """
@@ -28,7 +28,7 @@ if __package__ in {None, ""}:
     sys.modules["freehold_launcher"] = _package
     __package__ = "freehold_launcher"
 
-from . import contain, landlock, namespaces, probes, seccomp, system
+from . import cgroups, contain, landlock, namespaces, probes, seccomp, system
 
 MESSAGE_BYTES = 128 * 1024
 LOOK_FOR_PARENT_MS = 400
@@ -68,8 +68,12 @@ class Launcher:
         finally:
             for pid in self._pids.values():
                 os.kill(pid, signal.SIGKILL)
-            for pid in self._pids.values():
+            for serial, pid in self._pids.items():
                 os.waitpid(pid, 0)
+                if self._plan.groups is not None:
+                    self._plan.groups.remove(serial)
+            if self._plan.groups is not None:
+                self._plan.groups.close()
 
     def _answer(self) -> bool:
         space = socket.CMSG_SPACE(3 * array.array("i").itemsize)
@@ -99,7 +103,7 @@ class Launcher:
         return True
 
     def _set_up(self, asked: dict[str, Any]) -> None:
-        self._target = contain.Target(asked["executable"], asked["folder"], asked["memory_bytes"])
+        self._target = contain.Target(asked["executable"], asked["folder"], asked["memory_bytes"], asked["cgroup"])
         self._arguments = [asked["executable"], *asked["flags"], os.path.join(asked["folder"], "main.cjs")]  # noqa: PTH118
         self._environment = asked["environment"]
         self._plan = contain.make_plan(self._target, frozenset(asked["disabled"]))
@@ -114,6 +118,7 @@ class Launcher:
                     "own_root": kind is not None and kind.own_root,
                     "user_namespace": kind is not None and bool(kind.flags & namespaces.NEW_USER),
                     "own_user": self._plan.own_user,
+                    "cgroups": self._plan.groups is not None,
                     "reasons": {name: reason for name, reason in self._plan.reasons.items() if reason},
                 }
             }
@@ -122,16 +127,23 @@ class Launcher:
     def _spawn(self, serial: int, descriptors: list[int]) -> None:
         launcher, uid, gid = os.getpid(), os.geteuid(), os.getegid()
         failing, failed = os.pipe()
-        kind = self._plan.alone
+        kind, groups = self._plan.alone, self._plan.groups
+        entering = -1
         try:
+            entering = groups.add(serial) if groups is not None else -1
             pid = namespaces.clone(kind.flags if kind else 0) if system.LINUX else os.fork()
         except OSError as error:
             self._say({"failed": serial, "why": str(error)})
             os.close(failing)
             os.close(failed)
+            if entering >= 0 and groups is not None:
+                os.close(entering)
+                groups.remove(serial)
             return
         if pid == 0:
             try:
+                if entering >= 0:
+                    cgroups.join(entering)
                 self._become_node(serial, descriptors, failed, launcher, uid, gid)
             except (OSError, ValueError, ArithmeticError, LookupError, MemoryError) as error:
                 os.write(failed, f"{type(error).__name__}: {error}".encode()[:2000])
@@ -139,6 +151,8 @@ class Launcher:
                 os._exit(71)
         self._pids[serial] = pid
         os.close(failed)
+        if entering >= 0:
+            os.close(entering)
         why = os.read(failing, 2000)  # empty as soon as Node has taken over
         os.close(failing)
         self._say(
@@ -177,7 +191,9 @@ class Launcher:
             serial = serials.get(pid)
             if serial is not None:
                 del self._pids[serial]
-                self._say({"exited": serial, "status": status, "cpu_s": usage.ru_utime + usage.ru_stime})
+                oom = self._plan.groups is not None and self._plan.groups.remove(serial)
+                cpu_s = usage.ru_utime + usage.ru_stime
+                self._say({"exited": serial, "status": status, "cpu_s": cpu_s, "out_of_memory": oom})
 
     def _say(self, answer: dict[str, Any]) -> None:
         with suppress(OSError):  # the server is gone; the next look at the socket ends us
