@@ -60,6 +60,12 @@ def find_poppler() -> Path | None:
     return Path(found) if found else None
 
 
+def find_openssl() -> Path | None:
+    """Return the openssl executable."""
+    found = shutil.which("openssl")
+    return Path(found) if found else None
+
+
 def find_sequoia() -> Path | None:
     """Return Sequoia's sq executable."""
     found = shutil.which("sq")
@@ -119,6 +125,7 @@ MARKERS = {
     "curl": Need(find_curl, "no curl (Debian: apt-get install curl)", "curl"),
     "jq": Need(find_jq, "no jq (Debian: apt-get install jq)", "jq"),
     "poppler": Need(find_poppler, "no pdftotext (Debian: apt-get install poppler-utils)", "poppler-utils"),
+    "openssl": Need(find_openssl, "no openssl command (Debian: apt-get install openssl)", "openssl"),
     "sequoia": Need(find_sequoia, "no Sequoia sq (Debian: apt-get install sq)", "sq"),
     "node": Need(
         lambda: find_node() and find_node_modules(),

@@ -137,7 +137,8 @@ class Authority:
         builder = builder.add_extension(x509.BasicConstraints(ca, None), critical=True)
         builder = builder.add_extension(usage or key_usage(), critical=True)
         if purposes:
-            builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+            only_time = [*purposes] == [ExtendedKeyUsageOID.TIME_STAMPING]  # RFC 3161 section 2.3
+            builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=only_time)
         if email:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.RFC822Name(email)]), critical=False)
         certificate = builder.sign(key if self_signed else self.key, digest or hashes.SHA256())  # type: ignore[arg-type]
@@ -196,13 +197,13 @@ def asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:
     return asn1_x509.Certificate.load(certificate.public_bytes(Encoding.DER))
 
 
-def time_authority(authority: Authority) -> DummyTimeStamper:
-    """A timestamp authority below the same root."""
+def time_authority(authority: Authority, *, at: datetime | None = None) -> DummyTimeStamper:
+    """A timestamp authority below the same root, whose clock stands still."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     person = authority.issue("Example TSA", None, key=key, purposes=(ExtendedKeyUsageOID.TIME_STAMPING,))
     signer = person.signer()
     return DummyTimeStamper(
-        tsa_cert=signer.signing_cert, tsa_key=signer.signing_key, fixed_dt=authority.now,
+        tsa_cert=signer.signing_cert, tsa_key=signer.signing_key, fixed_dt=at or authority.now,
         certs_to_embed=SimpleCertificateStore.from_certs([asn1(authority.certificate)]),
     )  # fmt: skip
 

@@ -353,6 +353,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ceremony_remove_after_download: Annotated[
         bool, Meta(description="Whether an export is removed as soon as it was downloaded completely.")
     ] = False
+    ceremony_timestamp_url: Annotated[
+        str,
+        Meta(
+            description="`http://` or `https://` address of a time stamp authority (RFC 3161). Each signed form is "
+            "stamped there when it is handed in, and none is accepted without."
+        ),
+    ] = ""
+    ceremony_timestamp_ca: Annotated[
+        Path | None,
+        Meta(description="PEM file with the certificates that the stamps of `ceremony_timestamp_url` have to lead to."),
+    ] = None
     ceremony_sign_exports: Annotated[
         bool,
         Meta(
@@ -382,6 +393,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("audit_syslog is host:port")
         if self.ceremony_s3_url and not _S3_URL.fullmatch(self.ceremony_s3_url):
             raise ValueError("ceremony_s3_url is https://host/bucket or https://host/bucket/prefix")
+        if bool(self.ceremony_timestamp_url) != (self.ceremony_timestamp_ca is not None):
+            raise ValueError("ceremony_timestamp_url and ceremony_timestamp_ca are given together or not at all")
+        if self.ceremony_timestamp_url and not self.ceremony_timestamp_url.startswith(("http://", "https://")):
+            raise ValueError("ceremony_timestamp_url begins with http:// or https://")
         if self.audit_https_url and not self.audit_https_url.startswith("https://"):
             raise ValueError("audit_https_url begins with https://")
 

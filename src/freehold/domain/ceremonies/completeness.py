@@ -217,4 +217,8 @@ async def _check_signature(
         )
         if not allowed or not of_kind(pieces, "scan_check"):
             raise Incomplete("scan_not_checked", "Nobody has said whose the scanned signature is.")
+    if policy.time_stamps:
+        stamps = of_kind(pieces, "timestamp")
+        if [stamp.details["sha256"] for stamp in stamps] != [sha256(signatures[0].content).hexdigest()]:
+            raise Incomplete("no_time_stamp", "No authority has stamped the signed form with its time.")
     await check_executive(reader, tenant, ceremony, details["executive"], policy)

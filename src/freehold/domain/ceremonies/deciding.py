@@ -1,6 +1,6 @@
 """Other people's part: administrators who confirm or reject, and the executive's signature on the form."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -10,6 +10,7 @@ from freehold.domain.ceremonies.completeness import SOLE_SIGNATURES, check_execu
 from freehold.domain.ceremonies.evidence.executives import anchors_of, check_settled, get_executive, list_anchors
 from freehold.domain.ceremonies.evidence.signatories import FormSignature, SignatureKind, SignaturePolicy
 from freehold.domain.ceremonies.evidence.signed_form import FormRefused, verify_signed_form
+from freehold.domain.ceremonies.evidence.timestamps import obtain_stamp
 from freehold.domain.ceremonies.people import NotYours, check_distinct, is_sole, requester_of
 from freehold.domain.ceremonies.pieces import Piece, add_piece, of_kind, pieces_of, plain
 from freehold.domain.ceremonies.policy import Policy
@@ -17,6 +18,7 @@ from freehold.domain.ceremonies.progress import settle
 from freehold.domain.ceremonies.proofs import Decision, count_code, prove_by_code, prove_by_passkey
 from freehold.domain.ceremonies.records import Ceremony, ChangedMeanwhile, WrongState, get_ceremony
 from freehold.kernel.clock import iso
+from freehold.kernel.config import Settings
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import FreeholdError
 from freehold.kernel.store import Store
@@ -87,6 +89,7 @@ async def upload_form(
             attempt.store, attempt.tenant, attempt.policy_for(seen), seen, kind, upload, form_of(pieces),
             verifier=verifier,
         )  # fmt: skip
+        stamp = await stamped(attempt.settings, attempt.policy_for(seen), upload, now=attempt.tenant.clock.now())
     except FreeholdError as error:
         await record_refusal(attempt, "sign", ceremony_id, error)
         raise
@@ -101,13 +104,17 @@ async def upload_form(
             acted.tx, acted.tenant, ceremony, "signature", subject="form", content=upload,
             details={"kind": kind, "uploaded_by": acted.person.id, "signature": plain(signature), **compared},
         )  # fmt: skip
-        noted = await acted.note(
-            ceremony, "sign", notice="signed",
-            details={
-                "kind": kind, "signer": signature.signer, "assurance": signature.assurance,
-                "fingerprint": signature.fingerprint,
-            },
-        )  # fmt: skip
+        said = {
+            "kind": kind, "signer": signature.signer, "assurance": signature.assurance,
+            "fingerprint": signature.fingerprint,
+        }  # fmt: skip
+        if stamp is not None:
+            token, details = stamp
+            await add_piece(
+                acted.tx, acted.tenant, ceremony, "timestamp", subject="form", content=token, details=details
+            )
+            said["stamped_at"] = details["at"]
+        noted = await acted.note(ceremony, "sign", notice="signed", details=said)
         return await settle(acted.tx, acted.tenant, noted, acted.policy)
 
     return await perform(attempt, "sign", ceremony_id, body, asked=asked, version=version)
@@ -132,6 +139,19 @@ async def confirm_scan(attempt: Attempt, ceremony_id: str, *, channel: str, vers
         return await settle(acted.tx, acted.tenant, noted, acted.policy)
 
     return await perform(attempt, "confirm_scan", ceremony_id, body, asked={"channel": channel}, version=version)
+
+
+async def stamped(
+    settings: Settings, policy: Policy, upload: bytes, *, now: datetime
+) -> tuple[bytes, dict[str, Any]] | None:
+    """The time stamp of what was handed in, and what it was compared with, if there has to be one. Raises NoStamp."""
+    if not policy.time_stamps:
+        return None
+    stamp, authorities = await obtain_stamp(settings, upload, now=now)
+    return stamp.token, {
+        "at": iso(stamp.at), "authority": stamp.authority, "serial": stamp.serial, "authorities": list(authorities),
+        "sha256": sha256(upload).hexdigest(), "verified_at": iso(now),
+    }  # fmt: skip
 
 
 def check_kind(ceremony: Ceremony, kind: SignatureKind, policy: Policy) -> None:

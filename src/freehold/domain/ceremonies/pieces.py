@@ -19,7 +19,16 @@ from freehold.kernel.errors import Unavailable
 from freehold.kernel.store import Reader, Transaction, UniqueViolation
 
 PieceKind = Literal[
-    "recipient_key", "review", "word", "possession", "authorization", "approval", "form", "signature", "scan_check"
+    "recipient_key",
+    "review",
+    "word",
+    "possession",
+    "authorization",
+    "approval",
+    "form",
+    "signature",
+    "timestamp",
+    "scan_check",
 ]
 RECEIPT_DOMAIN = b"freehold.receipt.v1\0"
 

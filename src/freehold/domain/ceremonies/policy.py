@@ -38,6 +38,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     download_limit: int = 3
     remove_after_download: bool = False
     sign_exports: bool = False
+    time_stamps: bool = False
 
     @property
     def relaxed(self) -> list[str]:
@@ -92,6 +93,7 @@ _STRICTER = {
     "download_limit": _lesser,
     "remove_after_download": _greater,
     "sign_exports": _greater,
+    "time_stamps": _greater,
 }
 STRICT = Policy()
 
@@ -107,10 +109,11 @@ def policy_of(settings: Settings, tenant: TenantScope) -> Policy:
         ),
         plan=plan,
         waiting_for=tuple(sorted(set(settings.ceremony_waiting_for))),
+        time_stamps=bool(settings.ceremony_timestamp_url),
         **{
             name: getattr(settings, f"ceremony_{name}")
             for name in Policy.__struct_fields__
-            if name not in {"offered", "plan", "waiting_for"}
+            if name not in {"offered", "plan", "waiting_for", "time_stamps"}
         },
     )
 

@@ -20,12 +20,13 @@ from freehold.domain.ceremonies import bundle
 from freehold.domain.ceremonies.evidence.approvals import verify_approval
 from freehold.domain.ceremonies.evidence.signatories import Executive, SignaturePolicy, TrustAnchor
 from freehold.domain.ceremonies.evidence.signed_form import verify_signed_form
+from freehold.domain.ceremonies.evidence.timestamps import check_stamp
 from freehold.domain.ceremonies.pieces import receipt_message
 from freehold.domain.ceremonies.policy import from_snapshot
 from freehold.domain.ceremonies.request import Request, authorization_text, digest, parsed
 from freehold.domain.ceremonies.states import STEPS
 from freehold.domain.users.identifiers import canonical_email
-from freehold.kernel.clock import parse_iso
+from freehold.kernel.clock import iso, parse_iso
 from freehold.kernel.errors import BadRequest, FreeholdError
 
 LARGEST_BUNDLE = 200 << 20
@@ -56,6 +57,10 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     requester: str
     approvers: tuple[str, ...]
     signer: str
+    stamped_at: str
+    """When a time stamp authority saw the signed form; empty when none was asked."""
+    stamped_by: str
+    """The authority, by its certificate's name."""
     assurance: tuple[str, ...]
     file_sha256: str
     accesses: int
@@ -77,15 +82,18 @@ async def verify_bundle(data: bytes, *, audit_key: str | None = None) -> Verifie
     pieces = _pieces(files, request, public)
     complete = any(entry["action"] == "ceremony.complete" for entry in _current(told, request))
     signer, assurance, approvers = "", list[str](), list[str]()
+    stamped_at, stamped_by = "", ""
     if complete:
         approvers, assurance = _check_people(request, pieces, told)
         signer, level = await _check_form(request, pieces, told)
         assurance.append(level)
+        stamped_at, stamped_by = await _check_stamp(request, pieces)
     file_sha256 = _check_artefact(files, request, told, complete=complete)
     return Verified(
         tenant=request.tenant, ceremony_id=request.ceremony_id, digest=digest(request).hex(), state=state,
         complete=complete, kinds=request.kinds, relaxed=tuple(request.policy.get("relaxed", [])),
-        requester=request.requester.email, approvers=tuple(approvers), signer=signer, assurance=tuple(assurance),
+        requester=request.requester.email, approvers=tuple(approvers), signer=signer, stamped_at=stamped_at,
+        stamped_by=stamped_by, assurance=tuple(assurance),
         file_sha256=file_sha256, accesses=accesses, destroyed=state == "destroyed", audit_key=kid,
         audit_key_is="self-declared" if audit_key is None else "pinned",
     )  # fmt: skip
@@ -375,6 +383,29 @@ async def _check_form(request: Request, pieces: Sequence[_Piece], told: Sequence
     if not any(entry["action"] == "ceremony.sign" for entry in _current(told, request)):
         raise BundleRefused("not_in_the_log", "The audit log does not tell of the signature.")
     return signature.signer, signature.assurance
+
+
+async def _check_stamp(request: Request, pieces: Sequence[_Piece]) -> tuple[str, str]:
+    """When an outside authority saw the signed form, and which: after the form was issued, before it was accepted."""
+    (form,), (signature,) = _of(pieces, "form"), _of(pieces, "signature")
+    stamps = _of(pieces, "timestamp")
+    if not stamps and not from_snapshot(request.policy).time_stamps:
+        return "", ""
+    if len(stamps) != 1:
+        raise BundleRefused("no_time_stamp", "No authority has stamped the signed form with its time.")
+    try:
+        stamp = await check_stamp(
+            stamps[0].content, signature.content, authorities=stamps[0].details["authorities"],
+            now=parse_iso(stamps[0].details["verified_at"]),
+            between=(parse_iso(form.accepted_at), parse_iso(signature.accepted_at)),
+        )  # fmt: skip
+    except FreeholdError as error:
+        raise BundleRefused("bad_time_stamp", error.message) from None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BundleRefused("bad_time_stamp", "The time stamp cannot be read.") from None
+    if iso(stamp.at) != stamps[0].details["at"]:
+        raise BundleRefused("bad_time_stamp", "The time stamp is of another time than the one that was noted.")
+    return iso(stamp.at), stamp.authority
 
 
 def _check_artefact(

@@ -133,7 +133,7 @@ def steps_of(ceremony: Ceremony, pieces: list[Piece], policy: Policy) -> list[St
             status=status(done=len(approvals) >= policy.threshold or (gone_by and not over), now=pending and shown),
         ),
         Step(
-            name="signature", done=by("signature"),
+            name="signature", done=by("signature", "timestamp"),
             status=status(done=bool(signed), now=pending and shown),
         ),
     ]  # fmt: skip
@@ -296,6 +296,8 @@ def _whose(piece: Piece, request: ceremonies.Request) -> str:
             return request.requester.id
         case "signature":
             return str(piece.details["signature"]["signer"])
+        case "timestamp":
+            return str(piece.details["authority"])
         case _:
             return piece.subject
 
