@@ -22,6 +22,7 @@ def ada(app: Application) -> User:
 
 
 REALM = "http://auth0.com/oauth/grant-type/password-realm"
+OTP = "http://auth0.com/oauth/grant-type/mfa-otp"
 
 
 def password_of(app: Application, user: User) -> dict[str, Any]:
@@ -203,6 +204,42 @@ def test_code_that_wants_a_second_factor_gets_one_set_up(app: Application, ada: 
     assert page.path == "/u/mfa-otp-enrollment-qr"
     answer = app.token(REALM, **password_of(app, ada), scope="openid")
     assert (answer.status_code, answer.json()["error"]) == (403, "mfa_required")
+
+
+def test_code_can_want_a_second_factor_of_a_refresh_token(app: Application, ada: User) -> None:
+    """SDKs read the mfa_token out of the answer to a refresh and go on with the grants of the MFA API."""
+    tokens = app.log_in(ada, scope="openid offline_access")
+    app.manage("PUT", "/guardian/factors/otp", {"enabled": True})
+    action(app, "exports.onExecutePostLogin = async (e, api) => { api.multifactor.enable('any'); };")
+    held = give_app(app, ada)
+
+    refused = app.refresh(tokens["refresh_token"])
+
+    told = refused.json()
+    assert (refused.status_code, told["error"]) == (403, "mfa_required")
+    assert told["mfa_requirements"] == {"challenge": [{"type": "otp"}]}
+    shown = app.token(OTP, mfa_token=told["mfa_token"], otp=held.code(datetime.now(UTC))).json()
+    assert read_claims(shown["id_token"])["sid"] == read_claims(tokens["id_token"])["sid"]
+    assert read_claims(app.refresh(shown["refresh_token"]).json()["id_token"])["amr"] == ["mfa"]
+    assert app.refresh(tokens["refresh_token"]).json()["error"] == "mfa_required"
+
+
+def test_a_consent_that_is_taken_back_ends_what_waits_for_a_second_factor(app: Application, ada: User) -> None:
+    app.change(is_first_party=False)
+    app.manage("PATCH", f"/connections/{app.connection_id}", {"is_domain_connection": True})
+    browser = app.browser()
+    page = app.sign_in(ada, browser=browser, scope="openid offline_access")
+    tokens = app.redeem(browser.submit(page, button="accept")).json()
+    app.manage("PUT", "/guardian/factors/otp", {"enabled": True})
+    action(app, "exports.onExecutePostLogin = async (e, api) => { api.multifactor.enable('any'); };")
+    held = give_app(app, ada)
+    token = app.refresh(tokens["refresh_token"]).json()["mfa_token"]
+
+    for grant in app.manage("GET", f"/grants?user_id={ada.user_id}"):
+        app.manage("DELETE", f"/grants/{grant['id']}")
+
+    answer = app.token(OTP, mfa_token=token, otp=held.code(datetime.now(UTC)))
+    assert (answer.status_code, answer.json()["error"]) == (403, "invalid_grant")
 
 
 def test_code_can_want_a_code_of_a_browser_that_is_remembered(app: Application, ada: User) -> None:

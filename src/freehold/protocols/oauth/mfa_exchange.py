@@ -1,12 +1,12 @@
-"""What the grants of the MFA API share: reading the mfa_token, and issuing what the password alone did not get.
+"""What the grants of the MFA API share: giving out the mfa_token, reading it, and issuing what waited for it.
 
 Everything is looked at anew: the user, the client's connection, the API and its scopes may have changed since.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
-from freehold.domain.authenticators import mfa_audience
+from freehold.domain.authenticators import Unmet, check_possible, factors_of, guardian_of, mfa_audience
 from freehold.domain.sessions import finish_login
 from freehold.domain.users import Profile, SignIn, find_profile, record_login
 from freehold.kernel.errors import Unauthorized
@@ -16,11 +16,35 @@ from freehold.protocols.oauth.access_tokens import verify_access_token
 from freehold.protocols.oauth.audiences import find_api
 from freehold.protocols.oauth.errors import AccessDenied, InvalidGrant
 from freehold.protocols.oauth.exchange import TokenRequest, record
-from freehold.protocols.oauth.mfa_tokens import MALFORMED, Waiting
-from freehold.protocols.oauth.user_tokens import Issue, issue, may_still_sign_in, prepare
+from freehold.protocols.oauth.mfa_tokens import MALFORMED, MfaRequired, Waiting
+from freehold.protocols.oauth.user_tokens import Issue, issue, may_still_sign_in, prepare, still_consents
 
 Also = Callable[[Transaction], Awaitable[bool]]
 """What has to succeed in the same transaction."""
+Note = Callable[[Transaction], Awaitable[None]]
+
+
+async def ask_for_more(request: TokenRequest, waiting: Waiting, *, note: Note | None = None) -> NoReturn:
+    """What was shown is not enough: begin to wait, in the transaction in which `note` is taken of what was shown.
+
+    Raises MfaRequired, or AccessDenied when the user can show nothing more.
+    """
+    store, tenant = request.store, request.tenant
+    guardian, known = await guardian_of(store, tenant), await factors_of(store, tenant, waiting.user_id)
+    token, refusal = "", None
+    try:
+        check_possible(guardian, known)
+    except Unmet as unmet:
+        refusal = unmet.reason
+    async with store.transaction() as tx:
+        if note is not None:
+            await note(tx)
+        if refusal is None:
+            token = await mfa_tokens.begin(tx, tenant, waiting)
+            await record(tx, request, "mfar")
+    if refusal is not None:
+        raise AccessDenied(refusal)
+    raise MfaRequired(token, mfa_tokens.requirements(guardian, known))
 
 
 async def waiting_for(request: TokenRequest) -> tuple[Waiting, Profile]:
@@ -76,6 +100,10 @@ async def finish(
     """Tokens for a user who has shown everything; the mfa_token is used up. Raises InvalidGrant, AccessDenied."""
     store, tenant = request.store, request.tenant
     scopes = waiting.scope.split()
+    if waiting.consented and not await still_consents(
+        store, tenant, request.client, user_id=user.user_id, audience=waiting.audience or "", scopes=scopes
+    ):
+        raise InvalidGrant(MALFORMED)
     wanted = Issue(
         user=user,
         api=await find_api(store, tenant, waiting.audience),
@@ -84,6 +112,9 @@ async def finish(
         connection=waiting.connection,
         auth_time=tenant.clock.now_ms() // 1000,
         amr=("mfa",),
+        sid=waiting.sid,
+        grant_id=waiting.grant_id,
+        consented=waiting.consented,
         gty="password",
     )
     prepared = await prepare(request, wanted)

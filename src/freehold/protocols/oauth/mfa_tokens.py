@@ -1,4 +1,5 @@
-"""The mfa_token: what stands between a right password and tokens, while the second factor is missing.
+"""The mfa_token: what stands between a right password or a refresh token and new tokens, while the second factor is
+missing.
 
 It is a random reference to a row that lives for ten minutes and is used once. It opens `/mfa/*` and the mfa grants and
 nothing else, for the client that got it.
@@ -22,7 +23,7 @@ _MEMBER = "mfa"
 
 
 class MfaRequired(OAuthError):
-    """403: the password was right; what comes next is in the members."""
+    """403: what was shown is right and not enough; what comes next is in the members."""
 
     status, code = 403, "mfa_required"
 
@@ -41,7 +42,7 @@ class MfaTokenExpired(InvalidGrant):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A password grant that waits for its second factor."""
+    """A grant that waits for its second factor: a password that was right, or a refresh token that is good."""
 
     user_id: str
     identity_id: str
@@ -51,6 +52,10 @@ class Waiting:
     scope: str
     asked: bool
     """Whether the client named scopes itself."""
+    sid: str | None = None
+    grant_id: str | None = None
+    consented: bool = False
+    """The user was asked for consent, without which nothing is issued any more."""
     row: LoginTransaction | None = None
 
 
@@ -64,6 +69,9 @@ async def begin(tx: Transaction, tenant: TenantScope, waiting: Waiting) -> str:
         "audience": waiting.audience,
         "scope": waiting.scope,
         "asked": waiting.asked,
+        "sid": waiting.sid,
+        "grant_id": waiting.grant_id,
+        "consented": waiting.consented,
     }
     return await begin_login(tx, tenant, {_MEMBER: payload}, lifetime=LIFETIME)
 

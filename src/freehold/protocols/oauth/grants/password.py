@@ -3,10 +3,10 @@
 The answer to an unknown user and to a wrong password is the same, in words and in time.
 """
 
-from typing import Any, NoReturn
+from typing import Any
 
 from freehold.domain.access import ResourceServer
-from freehold.domain.authenticators import Unmet, check_possible, demand_for, factors_of, guardian_of
+from freehold.domain.authenticators import demand_for
 from freehold.domain.connections import CONNECTIONS, Connection
 from freehold.domain.extensions.databases import ScriptFailed
 from freehold.domain.tenants.settings import SETTINGS
@@ -23,11 +23,12 @@ from freehold.domain.users import (
     record_return,
 )
 from freehold.kernel.declare import documents
-from freehold.protocols.oauth import mfa_tokens
+from freehold.kernel.store import Transaction
 from freehold.protocols.oauth.audiences import default_audience, find_api, scopes_for_users
 from freehold.protocols.oauth.errors import AccessDenied, InvalidGrant, InvalidRequest
 from freehold.protocols.oauth.exchange import Grant, TokenRequest, record
-from freehold.protocols.oauth.mfa_tokens import MfaRequired, Waiting
+from freehold.protocols.oauth.mfa_exchange import ask_for_more
+from freehold.protocols.oauth.mfa_tokens import Waiting
 from freehold.protocols.oauth.user_tokens import (
     Issue,
     SecondFactorDemanded,
@@ -115,8 +116,13 @@ async def _issue(
         scope=" ".join(asked),
         asked=bool(request.text("scope")),
     )
+
+    async def note(tx: Transaction) -> None:
+        await attempt.succeeded(tx)
+        await keep_rehash(tx, tenant, found, verification)
+
     if demand.needed:
-        await _ask_for_more(request, found, verification, attempt, waiting)
+        await ask_for_more(request, waiting, note=note)
     wanted = Issue(
         user=user,
         api=api,
@@ -129,7 +135,7 @@ async def _issue(
     try:
         prepared = await prepare(request, wanted)
     except SecondFactorDemanded:
-        await _ask_for_more(request, found, verification, attempt, waiting)
+        await ask_for_more(request, waiting, note=note)
     async with store.transaction() as tx:
         await attempt.succeeded(tx)
         signed_in = prepared.wanted.user.user_id
@@ -141,28 +147,6 @@ async def _issue(
         answer = await issue(tx, request, prepared)
         await record(tx, request, "sepft", scope=" ".join(prepared.scopes))
         return answer
-
-
-async def _ask_for_more(
-    request: TokenRequest, found: SignIn, verification: Verification, attempt: Any, waiting: Waiting
-) -> NoReturn:
-    """The password is not enough. Raises MfaRequired, or AccessDenied when the user can show nothing more."""
-    store, tenant = request.store, request.tenant
-    guardian, known = await guardian_of(store, tenant), await factors_of(store, tenant, waiting.user_id)
-    token, refusal = "", None
-    try:
-        check_possible(guardian, known)
-    except Unmet as unmet:
-        refusal = unmet.reason
-    async with store.transaction() as tx:
-        await attempt.succeeded(tx)
-        await keep_rehash(tx, tenant, found, verification)
-        if refusal is None:
-            token = await mfa_tokens.begin(tx, tenant, waiting)
-            await record(tx, request, "mfar")
-    if refusal is not None:
-        raise AccessDenied(refusal)
-    raise MfaRequired(token, mfa_tokens.requirements(guardian, known))
 
 
 async def _connection(request: TokenRequest, realm: str) -> Connection:

@@ -21,9 +21,12 @@ from freehold.login import device_of
 from freehold.protocols.oauth.audiences import find_api
 from freehold.protocols.oauth.errors import InvalidGrant
 from freehold.protocols.oauth.exchange import Grant, TokenRequest, record
+from freehold.protocols.oauth.mfa_exchange import ask_for_more
+from freehold.protocols.oauth.mfa_tokens import Waiting
 from freehold.protocols.oauth.user_tokens import (
     Issue,
     Prepared,
+    SecondFactorDemanded,
     may_still_sign_in,
     prepare,
     refresh_policy,
@@ -67,7 +70,7 @@ async def redeem(request: TokenRequest) -> dict[str, Any]:
 
 
 async def _prepare(request: TokenRequest, found: RefreshToken) -> Prepared:
-    """Check that the grant still holds, and sign what it stands for. Raises InvalidGrant.
+    """Check that the grant still holds, and sign what it stands for. Raises InvalidGrant, MfaRequired.
 
     Scopes that were never granted are left out rather than refused: applications repeat what they asked for at first,
     and may not have got all of it.
@@ -92,11 +95,12 @@ async def _prepare(request: TokenRequest, found: RefreshToken) -> Prepared:
     if api is not None and not api.allow_offline_access:
         raise InvalidGrant(UNKNOWN)
     asked = (request.text("scope") or "").split()
+    scopes = [scope for scope in granted if scope in asked] if asked else granted
     wanted = Issue(
         user=user,
         api=api,
         asked=asked or granted,
-        scopes=[scope for scope in granted if scope in asked] if asked else granted,
+        scopes=scopes,
         connection=found.connection,
         sid=found.session_id,
         auth_time=context.get("auth_time"),
@@ -107,7 +111,16 @@ async def _prepare(request: TokenRequest, found: RefreshToken) -> Prepared:
         refreshable=False,
         refresh_token=_facts(found),
     )
-    return await prepare(request, wanted)
+    try:
+        return await prepare(request, wanted)
+    except SecondFactorDemanded:
+        # The token is not used up; with the second factor there is a new one beside it, where offline_access is asked.
+        waiting = Waiting(
+            user_id=user.user_id, identity_id=user.user_id, client_id=client.client_id, connection=found.connection,
+            audience=audience or None, scope=" ".join(scopes), asked=True, sid=found.session_id,
+            grant_id=found.grant_id, consented=bool(context.get("consented")),
+        )  # fmt: skip
+        await ask_for_more(request, waiting)
 
 
 def _facts(found: RefreshToken) -> dict[str, Any]:
