@@ -121,9 +121,20 @@ def everything(http: httpx.Client) -> dict[str, str]:
     answers = {}
     for pattern in READS:
         for address in every_address(http, pattern):
-            for query in ("", "?fields=client_secret,signing_secret,options,pem,password&include_fields=true"):
-                answers[address + query] = http.get(address + query).text
+            answers[address] = http.get(address).text
+            answers[f"{address}?fields"] = asked_by_name(http, address)
     return answers
+
+
+def asked_by_name(http: httpx.Client, address: str) -> str:
+    """The answer to who names all that may be secret, as far as the members of such a document are known."""
+    names = ["client_secret", "signing_secret", "options", "pem", "password"]
+    answer = http.get(address, params={"fields": ",".join(names), "include_fields": "true"})
+    _, _, known = answer.text.partition("following values: ")
+    if answer.status_code == 400 and known:
+        names = [name for name in names if name in known.partition("'")[0].split(",")]
+        answer = http.get(address, params={"fields": ",".join(names), "include_fields": "true"})
+    return answer.text
 
 
 def without_addons(text: str) -> str:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from freehold.kernel.declare.call import Call
+from freehold.kernel.declare.compile import project
+from freehold.kernel.declare.shapes import Document
 from freehold.kernel.search.masks import Mask, read_mask
 
 
@@ -14,11 +16,14 @@ class Fields:
     mask: Mask | None
 
     @classmethod
-    def of(cls, call: Call) -> "Fields":
-        """The choice a request makes. Raises BadRequest for a malformed one."""
+    def of(cls, call: Call, document: type[Document] | None = None) -> "Fields":
+        """The choice a request makes among the members of a document; None where those are not known beforehand.
+
+        Raises BadRequest for a malformed choice and for a member that such a document cannot have.
+        """
         if not call.request.scope["query_string"]:
             return _EVERYTHING
-        return cls(read_mask(call.query))
+        return cls(read_mask(call.query, project(document).fields if document is not None else None))
 
     @property
     def names(self) -> frozenset[str]:

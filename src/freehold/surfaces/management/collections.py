@@ -24,7 +24,7 @@ def listing(declaration: Collection[Any]) -> Work:
 
     async def work(call: ManagementCall) -> Response:
         page = Page.of(call, declaration)
-        fields = Fields.of(call)
+        fields = Fields.of(call, declaration.document)
         where, params = _conditions(call, declaration)
         total = None
         if page.totals:
@@ -59,7 +59,7 @@ def getting(declaration: Collection[Any]) -> Work:
             if row is None:
                 raise documents.missing(declaration)
             return json(row[0].encode(), headers=[("etag", f'"{row[1]}"')])
-        fields = Fields.of(call)
+        fields = Fields.of(call, declaration.document)
         record = await documents.read(call.store, call.tenant, declaration, id_)
         if record is None or not _in_parent(call, declaration, record):
             raise documents.missing(declaration)

@@ -18,7 +18,7 @@ def reading(declaration: Singleton[Any]) -> Work:
     """GET: the stored document, or its defaults."""
 
     async def work(call: ManagementCall) -> Response:
-        fields = Fields.of(call)
+        fields = Fields.of(call, declaration.document)
         record = await documents.read(call.reader, call.tenant, declaration, documents.SINGLETON_ID)
         if record is None:
             defaults = documents.defaults(declaration)
