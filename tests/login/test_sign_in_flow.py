@@ -180,6 +180,32 @@ def test_a_blank_or_made_up_ticket_is_refused(app: Application, value: str) -> N
         assert not app.browser().open(f"{path}?ticket={value}").forms
 
 
+def test_a_connection_may_offer_no_way_to_a_forgotten_password(app: Application) -> None:
+    app.change_connection(disable_self_service_change_password=True)
+    try:
+        browser = app.browser()
+        page = browser.open(app.authorize_url())
+        assert not [link for link in page.links if "reset-password" in link]
+        asked = browser.submit(browser.open(app.authorize_url(screen_hint="reset-password")), email="a@example.com")
+        assert asked.status == 403
+        with app.http() as http:
+            assert '"showForgot":false' in http.get(f"/client/{app.client_id}.js").text
+    finally:
+        app.change_connection(disable_self_service_change_password=False)
+
+
+def test_a_connection_may_take_no_new_passwords(app: Application) -> None:
+    app.change_connection(authentication_methods={"password": {"enabled": True, "signup_behavior": "block"}})
+    try:
+        page = app.browser().open(app.authorize_url())
+        assert not [link for link in page.links if "/u/signup" in link]
+        body = {"connection": app.connection, "email": "new@example.com", "password": "Correct-horse-4-battery"}
+        with app.http() as http:
+            assert http.post("/dbconnections/signup", json=body).json()["code"] == "unauthorized"
+    finally:
+        app.change_connection(authentication_methods={"password": {"enabled": True, "signup_behavior": "allow"}})
+
+
 def test_a_reset_link_lives_a_day(app: Application, ada: User, installation: Installation) -> None:
     ticket = request_reset(app, ada, installation)
     installation.advance(86_400)

@@ -190,9 +190,19 @@ def test_form_post_cannot_be_sent_to_an_app_scheme(installation: Installation) -
     assert page.query["error"] == "invalid_request"
 
 
-def test_clients_that_want_more_safety_than_there_is_get_nothing(installation: Installation) -> None:
-    app = make_application(installation, require_pushed_authorization_requests=True)
+@pytest.mark.parametrize(
+    "wants", [{"require_pushed_authorization_requests": True}, {"compliance_level": "fapi1_adv_pkj_par"}]
+)
+def test_clients_that_want_more_safety_than_there_is_get_nothing(
+    installation: Installation, wants: dict[str, Any]
+) -> None:
+    app = make_application(installation, **wants)
     assert ask(app).query["error"] == "invalid_request"
+
+
+def test_a_client_of_a_fapi_profile_gets_no_tokens(installation: Installation) -> None:
+    app = make_application(installation, compliance_level="fapi1_adv_pkj_par")
+    assert app.token("client_credentials", audience=app.audience).json()["error"] == "invalid_request"
 
 
 def test_a_post_is_read_from_its_form_alone(app: Application) -> None:

@@ -136,6 +136,8 @@ def test_the_api_chooses_how_long_its_tokens_live(installation: Installation) ->
     "wants",
     [
         {"proof_of_possession": {"mechanism": "dpop", "required": True}},
+        {"consent_policy": "transactional-authorization-with-mfa"},
+        {"authorization_policy": {"policy_id": "a-policy"}},
         {
             "token_encryption": {
                 "format": "compact-nested-jwe",

@@ -6,7 +6,6 @@ import pytest
 
 from tests.support.in_process import Installation
 
-
 PATHS = ("/clients", "/connections", "/resource-servers", "/roles", "/client-grants", "/tenants/settings")
 
 

@@ -68,7 +68,14 @@ class Database:
     @property
     def allows_sign_up(self) -> bool:
         """Whether strangers may make accounts for themselves."""
-        return self.has_passwords and not self.options.get("disable_signup")
+        method = (self.options.get("authentication_methods") or {}).get("password") or {}
+        closed = self.options.get("disable_signup") or method.get("signup_behavior") == "block"
+        return self.has_passwords and not closed
+
+    @property
+    def offers_reset(self) -> bool:
+        """Whether the pages lead to the mail for a forgotten password."""
+        return self.has_passwords and self.options.get("disable_self_service_change_password") is not True
 
     @property
     def is_guarded(self) -> bool:

@@ -63,7 +63,7 @@ class Request:
         """POST /u/reset-password/request."""
         here = await visit(http)
         identifier = (here.field("email") or here.field("username")).strip()[:LONGEST_FIELD]
-        databases = await here.databases()
+        databases = [database for database in await here.databases() if database.offers_reset]
         if not databases:
             raise Forbidden("No password can be set for this application.", code="unauthorized")
         if not identifier:

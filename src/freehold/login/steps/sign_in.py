@@ -308,7 +308,7 @@ async def _one_page(here: Visit, value: str, problem: views.Problem | None = Non
         value=value,
         problems=(problem,) if problem else (),
         signup_url=_sign_up_url(here, databases),
-        reset_url=here.url(flow.RESET_REQUEST) if databases else "",
+        reset_url=_reset_url(here, databases),
         providers=tuple(await here.providers()),
     )
     return await here.show(view)
@@ -334,13 +334,17 @@ async def _ask_password(here: Visit, value: str, problem: views.Problem | None =
         value=value,
         edit_url=here.url(flow.IDENTIFIER),
         problems=(problem,) if problem else (),
-        reset_url=here.url(flow.RESET_REQUEST) if databases else "",
+        reset_url=_reset_url(here, databases),
     )
     return await here.show(view)
 
 
 def _sign_up_url(here: Visit, databases: list[Database]) -> str:
     return here.url(flow.SIGN_UP) if any(database.allows_sign_up for database in databases) else ""
+
+
+def _reset_url(here: Visit, databases: list[Database]) -> str:
+    return here.url(flow.RESET_REQUEST) if any(database.offers_reset for database in databases) else ""
 
 
 def _wrong(databases: list[Database]) -> str:

@@ -49,6 +49,10 @@ async def find_api(store: Store, tenant: TenantScope, audience: str | None) -> R
         raise AccessDenied(f"Service not found: {audience[:200]}")
     if api.token_encryption:
         raise AccessDenied("The API wants encrypted tokens, which this server cannot make yet.")
+    if api.consent_policy or api.authorization_policy:
+        raise AccessDenied(
+            "The API wants consent to each transaction or a policy's consent, which cannot be asked for yet."
+        )
     if api.proof_of_possession and api.proof_of_possession.required:
         raise AccessDenied("The API wants tokens that are bound to a key, which this server cannot make yet.")
     return api

@@ -234,8 +234,15 @@ def _check_supported(params: Parameters, client: Client) -> None:
         raise AuthorizeError("invalid_request", "The client wants pushed requests, which this server cannot take yet")
     if client.signed_request_object is not UNSET and client.signed_request_object.required is True:
         raise AuthorizeError("invalid_request", "The client wants signed requests, which this server cannot take yet")
+    if wants_fapi(client):
+        raise AuthorizeError("invalid_request", "The client wants a FAPI profile, which this server does not have yet")
     if client.organization_usage == "require":
         raise AuthorizeError("invalid_request", "Organizations are not available on this server yet")
+
+
+def wants_fapi(client: Client) -> bool:
+    """Whether the client is to be held to a profile of FAPI: pushed or signed requests, and keys for secrets."""
+    return client.compliance_level not in {UNSET, None, "none"}
 
 
 def _check_openid(request: Authorize) -> None:

@@ -69,7 +69,7 @@ def _shown(connection: Connection) -> dict[str, Any]:
     least, most = database.username_bounds
     described |= {
         "showSignup": database.allows_sign_up,
-        "showForgot": True,
+        "showForgot": database.offers_reset,
         "requires_username": database.takes_username,
         "validation": {"username": {"min": least, "max": most}},
     }

@@ -11,6 +11,7 @@ from freehold.domain.applications import Client
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, json
+from freehold.protocols.oauth.authorize_request import wants_fapi
 from freehold.protocols.oauth.client_authentication import authenticate_client, find_claimed_client
 from freehold.protocols.oauth.errors import (
     InvalidClient,
@@ -62,6 +63,8 @@ def check_may_use(grant: Grant, client: Client) -> None:
         raise UnauthorizedClient(f"Grant type '{grant.grant_type}' not allowed for the client.")
     if client.require_proof_of_possession is True:
         raise InvalidRequest("The client wants tokens that are bound to a key, which this server cannot make yet.")
+    if wants_fapi(client):
+        raise InvalidRequest("The client wants a FAPI profile, which this server does not have yet.")
 
 
 async def _record_failure(request: TokenRequest, event: str, error: OAuthError) -> None:
