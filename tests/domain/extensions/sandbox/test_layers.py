@@ -72,6 +72,10 @@ def judge(program: list[tuple[int, int, int, int]], machine: int, number: int, a
         ("prlimit64", (0, 7, 0x1000), REFUSED),
         ("prctl", (15,), ALLOWED),
         ("prctl", (38, 1), REFUSED),
+        ("fcntl", (1, 3), ALLOWED),
+        ("fcntl", (3, 8, OWN_PID + 1), REFUSED),  # who gets this descriptor's signal
+        ("fcntl", (3, 10, 9), REFUSED),  # and which
+        ("fcntl", (3, 15), REFUSED),
         ("ioctl", (1, 0x5401), ALLOWED),
         ("ioctl", (1, 0x5412), REFUSED),  # typing into a terminal
     ],
@@ -127,7 +131,7 @@ def test_a_level_needs_every_probe_of_it_and_of_those_below() -> None:
     [
         (("namespaces",), "standard", {"see_other_processes"}),
         (("namespaces", "landlock"), "basic", {"read_a_foreign_file"}),
-        (("namespaces", "seccomp"), "basic", {"make_a_socket", "make_a_process"}),
+        (("namespaces", "seccomp"), "basic", {"make_a_socket", "make_a_process", "choose_a_signal"}),
         (("rlimits",), "none", {"open_many_files", "use_much_memory"}),
     ],
 )

@@ -22,6 +22,7 @@ PROBES: Mapping[str, tuple[Level, str]] = {
     "make_a_process": ("standard", "make another process"),
     "run_a_program": ("standard", "run a program"),
     "signal_another_process": ("standard", "signal another process"),
+    "choose_a_signal": ("standard", "have the kernel send a signal"),
     "trace_another_process": ("standard", "trace another process"),
     "read_another_process": ("standard", "read another process's environment"),
     "read_a_foreign_file": ("standard", "read a file of the system"),

@@ -4,6 +4,7 @@ Every probe answers "blocked" or what it got. A layer counts as on when its prob
 """
 
 import ctypes
+import fcntl
 import json
 import mmap
 import os
@@ -63,6 +64,7 @@ def _probes(port: int, launcher: int) -> dict[str, Callable[[], object]]:
         "make_a_process": _make_a_process,
         "run_a_program": _run_a_program,
         "signal_another_process": lambda: os.kill(os.getppid() or launcher, 0),
+        "choose_a_signal": _choose_a_signal,
         "trace_another_process": lambda: system.call("ptrace", 0x4206, launcher, 0, 0),  # PTRACE_SEIZE
         "read_another_process": _read_another_process,
         "use_io_uring": lambda: system.call("io_uring_setup", 8, ctypes.create_string_buffer(256)),
@@ -133,6 +135,15 @@ def _make_a_process() -> None:
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
+
+
+def _choose_a_signal() -> None:
+    reading, writing = os.pipe()
+    try:
+        fcntl.fcntl(reading, 10, signal.SIGUSR1)  # F_SETSIG; with F_SETOWN it would be for another process
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def _run_a_program() -> None:

@@ -29,7 +29,7 @@ _FREE = (
     "faccessat", "faccessat2", "open", "openat", "newfstatat", "statx", "getdents64", "getrlimit", "getrusage",
     "sysinfo", "futex", "futex_waitv", "set_robust_list", "get_robust_list", "set_tid_address", "restart_syscall",
     "rseq", "membarrier", "getrandom", "getcpu", "exit", "exit_group", "epoll_create", "epoll_create1", "epoll_ctl",
-    "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2", "pipe", "pipe2", "dup", "dup2", "dup3", "fcntl",
+    "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2", "pipe", "pipe2", "dup", "dup2", "dup3",
     "fadvise64", "arch_prctl", "capget", "mseal", "shutdown", "getsockname", "getpeername", "getsockopt",
     "pkey_mprotect", "pkey_alloc", "pkey_free",
 )  # fmt: skip
@@ -39,6 +39,9 @@ _CLONE_NAMESPACES = 0x7E020080
 _AT_EMPTY_PATH = 0x1000
 _PRCTL = (3, 15, 16, 0x53564D41)  # GET_DUMPABLE, SET_NAME, GET_NAME, SET_VMA (the name of a memory area)
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # is it a terminal, its size, bytes waiting, (non)blocking
+
+# Copies and flags. Not who gets the signal of a descriptor, and which: the kernel sends any to any process of the user.
+_FCNTL = (0, 1, 2, 3, 4, 1030)
 
 Instruction = tuple[int, int, int, int]
 
@@ -90,6 +93,7 @@ def program(own_pid: int) -> list[Instruction]:
     )
     code += _when("prctl", _one_of(0, _PRCTL))
     code += _when("ioctl", _one_of(1, _IOCTL))
+    code += _when("fcntl", _one_of(1, _FCNTL))
     return [*code, (_RETURN, 0, 0, _ERRNO | _EPERM)]
 
 
