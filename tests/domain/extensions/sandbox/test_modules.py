@@ -3,7 +3,10 @@
 # ruff: noqa: E501 - a line of JavaScript is one line
 
 import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -240,3 +243,58 @@ async def test_bcrypt_says_what_is_missing_as_the_native_one(open_sandbox: OpenS
     outcome = await sandbox.call("acme", Script("s", "1", body, modules=made.key), "run", [])
 
     assert outcome.value == ["ab", "data and salt arguments required", "data and hash arguments required"]
+
+
+@pytest.fixture
+def inside() -> Iterator[tuple[str, list[str]]]:
+    """A server inside of the operator's network, and what it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("where", ["{inside}/x.tgz", "file:/etc"])
+async def test_a_package_cannot_have_another_fetched_from_an_address_of_its_own(
+    where: str, sandbox: Sandbox, registry: Path, inside: tuple[str, list[str]]
+) -> None:
+    address, asked = inside
+    add_package(registry, "leads", "1.0.0", {"index.js": ""}, dependencies={"away": where.format(inside=address)})
+
+    with pytest.raises(ModulesNotInstalled):
+        await sandbox.modules.install("acme", [("leads", "1.0.0")])
+
+    assert asked == []
+
+
+async def test_a_lock_file_says_what_is_installed_and_not_from_where(
+    sandbox: Sandbox, inside: tuple[str, list[str]]
+) -> None:
+    address, asked = inside
+    made = await sandbox.modules.install("acme", [("uses", "1.2.3")])
+    lock = json.loads(made.lock)
+    for name, entry in lock["packages"].items():
+        if name:
+            entry["resolved"] = f"{address}/{name}.tgz"
+
+    again = await sandbox.modules.install("other", [("uses", "1.2.3")], lock=json.dumps(lock))
+
+    assert asked == []
+    assert address not in again.lock
+    linked = json.dumps(
+        {**lock, "packages": {**lock["packages"], "node_modules/x": {"link": True, "resolved": "/etc"}}}
+    )
+    for bad in (linked, "[]", "{", '{"packages": []}', '{"packages": {"": 1}}', "[" * 100_000):
+        with pytest.raises(BadRequest):
+            await sandbox.modules.install("third", [("uses", "1.2.3")], lock=bad)

@@ -44,6 +44,9 @@ _LEFT_OUT = (".map", ".d.ts", ".d.mts", ".d.cts", ".ts", ".mts", ".cts", ".md", 
 # Packages with a native part, and one of the same interface without.
 SUBSTITUTES = {"bcrypt": "bcryptjs"}
 
+# A package may name another one by any address or path, which npm would fetch from inside the operator's network.
+_ONLY_THE_REGISTRY = ("--allow-git=none", "--allow-remote=none", "--allow-file=none", "--allow-directory=none")
+
 log = get_logger("sandbox")
 
 
@@ -236,7 +239,7 @@ class ModuleStore:
             options = [
                 "--ignore-scripts", "--no-audit", "--no-fund", "--no-bin-links", "--no-update-notifier", "--omit=dev",
                 "--omit=optional", "--loglevel=error", "--git=false", f"--cache={cache}", "--prefer-offline",
-                "--omit-lockfile-registry-resolved",
+                "--omit-lockfile-registry-resolved", *_ONLY_THE_REGISTRY,
                 *([f"--registry={registry}"] if registry else []),
             ]  # fmt: skip
             process = await asyncio.create_subprocess_exec(
@@ -284,7 +287,21 @@ def manifest_of(wanted: Sequence[tuple[str, str]]) -> str:
 def _begin(folder: Path, manifest: str, lock: str) -> None:
     (folder / "package.json").write_text(manifest, "utf-8")
     if lock:
-        (folder / "package-lock.json").write_text(lock, "utf-8")
+        (folder / "package-lock.json").write_text(_without_addresses(lock), "utf-8")
+
+
+def _without_addresses(lock: str) -> str:
+    """A lock file that says what to install, not from where: that is the operator's to say. Raises BadRequest."""
+    try:
+        content = json.loads(lock)
+        for entry in content["packages"].values():
+            if entry.get("link"):
+                raise BadRequest("A lock file may not name a folder")
+            entry.pop("resolved", None)
+        content.pop("dependencies", None)  # the same for older versions of npm, with addresses of its own
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        raise BadRequest("This is not a lock file of npm") from None
+    return json.dumps(content, indent=2)
 
 
 def _settled(folder: Path, manifest: str) -> tuple[str, dict[str, str]]:
