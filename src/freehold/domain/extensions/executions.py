@@ -1,10 +1,12 @@
-"""What custom code did: one record for each run of a trigger, with what went in, what came out, and what it printed.
+"""What custom code did: one record for each run of a trigger, with what went in, what came out, what it printed, and
+which hosts it connected to or was not let.
 
 `GET /actions/executions/{id}` shows Auth0's part of it. Values of secrets are masked before anything is kept, and a
 record goes after ten days, as at Auth0.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +14,7 @@ from uuid import uuid4
 
 import msgspec
 
-from freehold.domain.extensions.sandbox import Outcome, Script
+from freehold.domain.extensions.sandbox import Outcome, Script, Visit
 from freehold.kernel.clock import iso
 from freehold.kernel.declare import Expiry, Operation, Stored, TenantScope
 from freehold.kernel.declare.call import Call
@@ -76,6 +78,10 @@ class Execution:
             "given": hide.in_json(given),
             "logs": [{"level": line.level, "text": hide.in_text(line.text)} for line in _kept(outcome)],
         }
+        if outcome.visits:
+            result["destinations"] = [hide.in_visit(visit) for visit in outcome.visits]
+        if outcome.visits_left_out:
+            result["destinations_left_out"] = outcome.visits_left_out
         if script is not None:
             known = {"id": script.id, "version": script.version, "code": code_digest(script.code)}
             result["script"] = {**known, "function": function}
@@ -117,6 +123,16 @@ class Mask:
         for value in self._values:
             text = text.replace(value, MASK)
         return text
+
+    def in_visit(self, visit: Visit) -> dict[str, Any]:
+        """A destination. A value may be part of a name, in which capitals do not count."""
+        host = visit.host
+        for value in self._values:
+            host = re.sub(re.escape(value), MASK, host, flags=re.IGNORECASE)
+        found: dict[str, Any] = {"host": host, "how": visit.how}
+        found |= {"port": visit.port} if visit.port else {}
+        found |= {"reason": visit.reason} if visit.reason else {}
+        return found | ({"times": visit.times} if visit.times > 1 else {})
 
     def in_json(self, content: Any) -> Any:
         """The same inside of JSON; what is too large to keep is left out."""
@@ -220,7 +236,7 @@ def summary(executions: Iterable[Execution]) -> dict[str, Any]:
 def _kept(outcome: Outcome) -> list[Any]:
     kept, size = [], 0
     for line in outcome.logs:
-        size += len(line.text)
+        size += max(1, len(line.text))
         if size > LONGEST_TEXT:
             break
         kept.append(line)

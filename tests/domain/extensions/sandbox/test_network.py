@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from freehold.domain.extensions.sandbox import NetworkPolicy, Outcome, Sandbox, Script
+from freehold.domain.extensions.sandbox import NetworkPolicy, Outcome, Sandbox, Script, egress
 from freehold.kernel.clock import SystemClock
 from freehold.kernel.crypto.x509 import LocalAuthority
 from tests.domain.extensions.sandbox.conftest import OpenSandbox
@@ -300,3 +300,48 @@ async def test_what_is_thrown_while_an_answer_arrives_is_the_calls(open_sandbox:
 
             assert outcome.error is not None
             assert (outcome.error.kind, outcome.error.type) == ("script", "TypeError"), begun
+
+
+async def test_where_a_call_went_is_told_with_its_outcome(open_sandbox: OpenSandbox) -> None:
+    async with web_server() as closed:
+        pass
+
+    async def names(host: str, port: int) -> Sequence[str]:
+        return ["10.0.0.7"] if host == "inside.test" else ["127.0.0.1"]
+
+    async with web_server() as port:
+        allowed = [f"api.test:{port}", f"api.test:{closed}"]
+        sandbox = await open_sandbox(network=NetworkPolicy(allowed, resolver=names))
+        body = """
+            for (let n = 0; n < 2; n++) await (await fetch(`http://api.test:${given[0]}/path?key=a-secret`)).text();
+            for (const url of [`http://api.test:${given[1]}/`, 'https://inside.test/']) await fetch(url).catch(() => {});
+            await require('dns').promises.lookup('inside.test').catch(() => {});
+        """
+
+        outcome = await run(sandbox, body, port, closed)
+        quiet = await run(sandbox, "")
+
+    assert outcome.error is None, outcome.error
+    reason = "the host has an address that is not public"
+    assert [(visit.host, visit.port, visit.how, visit.reason, visit.times) for visit in outcome.visits] == [
+        ("api.test", port, "connected", "", 2),
+        ("api.test", closed, "failed", "ECONNREFUSED", 1),
+        ("inside.test", 443, "refused", reason, 1),
+        ("inside.test", 0, "refused", reason, 1),
+    ]
+    assert quiet.visits == ()
+
+
+async def test_a_call_that_uses_the_network_without_end_is_ended(
+    open_sandbox: OpenSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(egress, "MAX_BYTES", 1 << 20)
+    async with web_server() as port:
+        sandbox = await open_sandbox(network=NetworkPolicy([f"api.test:{port}"], resolver=resolve_here))
+        body = "return (await (await fetch(given[0])).arrayBuffer()).byteLength;"
+
+        outcome = await run(sandbox, body, f"http://api.test:{port}/large")
+        assert outcome.error is not None
+        assert (outcome.error.kind, outcome.error.type) == ("output", "NetworkExceeded")
+        assert [visit.how for visit in outcome.visits] == ["connected"]
+        assert (await run(sandbox, body, f"http://api.test:{port}/counted")).value == 300_001

@@ -19,6 +19,7 @@ from freehold.domain.extensions.sandbox.modules import ModuleSet, ModulesNotInst
 from freehold.domain.extensions.sandbox.pool import PoolLimits
 from freehold.domain.extensions.sandbox.sandbox import Sandbox
 from freehold.domain.extensions.sandbox.selftest import LEVELS, PROBES, Level, Report
+from freehold.domain.extensions.sandbox.visits import Visit
 
 __all__ = [
     "LEVELS",
@@ -38,5 +39,6 @@ __all__ = [
     "SandboxUnavailable",
     "Script",
     "ScriptError",
+    "Visit",
     "required_versions",
 ]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from freehold.domain.extensions.sandbox.visits import Visit
 from freehold.kernel.errors import FreeholdError
 
 # Why there is no value. `script`: it threw. `load`: it does not compile, misses a module, or has no such function.
@@ -85,6 +86,9 @@ class Outcome:
     duration_ms: float = 0.0
     # The call changed the language's own objects, so its script was loaded anew for the next one.
     spoilt: bool = False
+    # Where it connected to, or was not let, and how many more there were than are kept.
+    visits: tuple[Visit, ...] = ()
+    visits_left_out: int = 0
 
 
 @dataclass(frozen=True)

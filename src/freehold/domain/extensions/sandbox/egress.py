@@ -2,7 +2,8 @@
 
 A worker cannot make a socket. It names host and port; the broker asks the guard of outgoing calls, connects to exactly
 the address that was checked, and passes bytes on, so that TLS and a database's protocol stay between the worker and the
-other side. Each direction of a stream may have a window of bytes on its way and no more.
+other side. Each direction of a stream may have a window of bytes on its way and no more, and all of a call together has
+an end. Where it went, or would have gone, is noted.
 """
 
 import asyncio
@@ -11,10 +12,12 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Literal, Protocol, cast
+from typing import Annotated, Any, Literal, Protocol, cast
 
 import msgspec
 
+from freehold.domain.extensions.sandbox.lookups import Lookups
+from freehold.domain.extensions.sandbox.visits import HOST, Attempt, Visits
 from freehold.kernel.log import get_logger
 from freehold.kernel.outbound import Outbound, OutboundError, Resolver
 
@@ -22,6 +25,10 @@ OPEN, OPENED, DATA, END, CLOSED, CREDIT, RESOLVE, RESOLVED = 1, 2, 3, 4, 5, 6, 7
 WINDOW = 256 * 1024
 CHUNK = 64 * 1024
 CONNECT_S = 10.0
+# Of one call, and of what it leaves behind: connections and names, messages, and bytes in both directions.
+MAX_ATTEMPTS = 1_000
+MAX_MESSAGES = 200_000
+MAX_BYTES = 256 << 20
 _HEAD = struct.Struct(">BII")
 log = get_logger("sandbox")
 
@@ -42,25 +49,23 @@ class NetworkPolicy:
     ) -> None:
         self._scope = scope
         self._resolver = resolver
+        self._lookups = Lookups()
         self._common: list[str] = []
         self._own: dict[str, list[str]] = {}
         for entry in allow:
             tenant, at, address = entry.rpartition("@")
             (self._own.setdefault(tenant, []) if at else self._common).append(address.lower())
-        self._guards: dict[str, Guard] = {}
 
     def of(self, tenant: str) -> "Guard":
-        """The guard of a tenant's connections."""
-        key = tenant if tenant in self._own else ""
-        if key not in self._guards:
-            allowed = [*self._common, *self._own.get(key, ())]
-            self._guards[key] = Guard(Outbound(allow=allowed, resolver=self._resolver), allowed, self._scope)
-        return self._guards[key]
+        """The guard of the connections of one process of a tenant."""
+        allowed = [*self._common, *self._own.get(tenant, ())]
+        resolver = self._resolver or self._lookups.of_one_process()
+        return Guard(Outbound(allow=allowed, resolver=resolver), allowed, self._scope)
 
 
 @dataclass(frozen=True)
 class Guard:
-    """Decides about the connections of one tenant."""
+    """Decides about the connections of one process."""
 
     outbound: Outbound
     allowed: Sequence[str]
@@ -68,6 +73,8 @@ class Guard:
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """Addresses that may be connected to. Raises OutboundError."""
+        if not HOST.fullmatch(host):
+            raise OutboundError("resolution", "this is not the name of a host")
         name = f"[{host}]" if ":" in host else host
         if self.scope == "listed" and f"{name.lower().rstrip('.')}:{port}" not in self.allowed:
             raise OutboundError("refused", "the host is not on the operator's list")
@@ -87,13 +94,15 @@ class Guard:
 
 class _Wanted(msgspec.Struct):
     host: str
-    port: int = 0
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
 
 
 class _Peer(Protocol):
     """What a broker needs of its worker."""
 
     def misbehaved(self, reason: str) -> None: ...
+
+    def used_up_its_network(self) -> None: ...
 
 
 class Broker(asyncio.Protocol):
@@ -109,6 +118,13 @@ class Broker(asyncio.Protocol):
         self._buffer = bytearray()
         self._transport: asyncio.WriteTransport | None = None
         self._over = False
+        self.visits = Visits()
+        self._attempts = self._messages = self._bytes = 0
+
+    def begin(self, visits: Visits) -> None:
+        """A call begins: what happens from now on is noted there, and counted anew."""
+        self.visits = visits
+        self._attempts = self._messages = self._bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)
@@ -144,10 +160,20 @@ class Broker(asyncio.Protocol):
             if len(buffer) - at - _HEAD.size < length:
                 break
             start = at + _HEAD.size
+            self._messages += 1
+            self.count(length)
+            if self._over:
+                return
             self._heard(kind, number, bytes(buffer[start : start + length]))
             at = start + length
         if at:
             del buffer[:at]
+
+    def count(self, length: int) -> None:
+        """So many bytes pass, in one direction or the other."""
+        self._bytes += length
+        if self._bytes > MAX_BYTES or self._messages > MAX_MESSAGES or self._attempts > MAX_ATTEMPTS:
+            self._worker.used_up_its_network()
 
     def say(self, kind: int, number: int, content: bytes = b"") -> None:
         """Send a message to the worker."""
@@ -167,11 +193,13 @@ class Broker(asyncio.Protocol):
 
     def _heard(self, kind: int, number: int, content: bytes) -> None:
         stream = self._streams.get(number)
+        self._attempts += kind in {OPEN, RESOLVE}
         if kind == OPEN:
             wanted = self._wanted(content)
             if stream is not None or wanted is None:
                 self._worker.misbehaved("a stream was opened wrongly")
             elif len(self._streams) >= self._limit:
+                self.visits.end(self.visits.begin(wanted.host, wanted.port), "refused", "too many connections at once")
                 self.say(CLOSED, number, _json({"code": "EMFILE"}))
             else:
                 self._streams[number] = stream = _Stream(self, number)
@@ -200,10 +228,9 @@ class Broker(asyncio.Protocol):
     @staticmethod
     def _wanted(content: bytes) -> _Wanted | None:
         try:
-            wanted = msgspec.json.decode(content, type=_Wanted)
+            return msgspec.json.decode(content, type=_Wanted)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
-        return wanted if 0 <= wanted.port <= 65_535 else None
 
     def _start(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -212,16 +239,17 @@ class Broker(asyncio.Protocol):
 
     async def _connect(self, stream: "_Stream", wanted: _Wanted) -> None:
         assert self.guard is not None
+        visits = self.visits
+        attempt = visits.begin(wanted.host, wanted.port)
         try:
             async with asyncio.timeout(CONNECT_S):
                 address = await self._first(stream, await self.guard.addresses(wanted.host, wanted.port), wanted.port)
         except (OutboundError, OSError, TimeoutError, UnicodeError) as error:
             self.forget(stream.number)
-            refused = isinstance(error, OutboundError) and error.reason == "refused"
-            if refused:
-                log.warning("sandbox_connection_refused", host=wanted.host, port=wanted.port, **self.label)
+            self._note_failure(visits, attempt, error)
             self.say(CLOSED, stream.number, _json({"code": _code_of(error)}))
             return
+        visits.end(attempt, "connected")
         if self._streams.get(stream.number) is stream:
             self.say(OPENED, stream.number, _json({"address": address}))
             stream.opened()
@@ -243,14 +271,25 @@ class Broker(asyncio.Protocol):
                 return address
         raise failure
 
+    def _note_failure(self, visits: Visits, attempt: Attempt, error: Exception) -> None:
+        refused = isinstance(error, OutboundError) and error.reason == "refused"
+        reason = error.detail if isinstance(error, OutboundError) else _code_of(error)
+        # Once for each destination of a call: whoever tries the same a thousand times must not fill the log.
+        if visits.end(attempt, "refused" if refused else "failed", reason) and refused:
+            log.warning("sandbox_connection_refused", host=attempt.host, port=attempt.port, reason=reason, **self.label)
+
     async def _resolve(self, number: int, host: str) -> None:
         assert self.guard is not None
+        visits = self.visits
+        attempt = visits.begin(host, 0)
         try:
             async with asyncio.timeout(CONNECT_S):
                 addresses = await self.guard.lookup(host)
-        except (OutboundError, TimeoutError, UnicodeError):
+        except (OutboundError, OSError, TimeoutError, UnicodeError) as error:
+            self._note_failure(visits, attempt, error)
             self.say(RESOLVED, number, _json({"code": "ENOTFOUND"}))
             return
+        visits.end(attempt, "resolved")
         self.say(RESOLVED, number, _json({"addresses": addresses}))
 
 
@@ -287,6 +326,7 @@ class _Stream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._kept += data
+        self._broker.count(len(data))
         self._flow()
 
     def eof_received(self) -> bool:
@@ -313,13 +353,18 @@ class _Stream(asyncio.Protocol):
         if self._transport is None or self._owed > 2 * WINDOW:
             self._broker.misbehaved("more was sent than there was credit for")
             return
+        if self._ended:
+            self._broker.misbehaved("more was sent after the end")
+            return
+        if self._transport.is_closing():
+            return
         self._transport.write(content)
         self._pay()
 
     def end(self) -> None:
         """The worker has no more to say."""
         self._ended = True
-        if self._transport is not None and self._transport.can_write_eof():
+        if self._transport is not None and not self._transport.is_closing() and self._transport.can_write_eof():
             self._transport.write_eof()
         self._flow()
 

@@ -2,14 +2,16 @@
 
 import asyncio
 import struct
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, cast
 
 import msgspec
 
 FRAME_BYTES = 4 << 20
 # A set of npm modules may be on its way, and some answers.
 UNREAD_BYTES = 128 << 20
+# Deeper than anybody's profile or event, and far from where a walk through it would end the walker.
+DEEPEST = 100
 _HEAD = struct.Struct(">I")
 
 
@@ -47,7 +49,7 @@ class Ask(Said, tag="ask"):
     """The call wants something of the server."""
 
     id: str
-    n: int
+    n: Annotated[int, msgspec.Meta(ge=0, le=1 << 32)]
     name: str
     content: str
 
@@ -75,6 +77,27 @@ class Done(Said, tag="done"):
 Message = Ready | Began | Late | Log | Ask | Done
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 _encoder = msgspec.json.Encoder()
+
+
+class TooDeep(ValueError):
+    """JSON inside of JSON, without end."""
+
+
+def decode_foreign(text: str) -> Any:
+    """JSON that foreign code wrote. Raises MsgspecError, ValueError, RecursionError or TooDeep."""
+    content = msgspec.json.decode(text)
+    layer = [content] if text.count("[") + text.count("{") > DEEPEST else []
+    for _ in range(DEEPEST):
+        if not layer:
+            return content
+        layer = [inner for outer in layer for inner in _inside(outer)]
+    raise TooDeep
+
+
+def _inside(content: Any) -> Iterable[Any]:
+    if isinstance(content, dict):
+        return content.values()
+    return content if isinstance(content, list) else ()
 
 
 class FrameTooLarge(ValueError):

@@ -25,10 +25,12 @@ from freehold.domain.extensions.sandbox.frames import (
     Log,
     Message,
     Ready,
+    decode_foreign,
     encode,
 )  # fmt: skip
 from freehold.domain.extensions.sandbox.modules import Package
 from freehold.domain.extensions.sandbox.processes import Channels, Exit, ForkServer
+from freehold.domain.extensions.sandbox.visits import Visits
 from freehold.kernel.errors import FreeholdError
 from freehold.kernel.log import get_logger
 
@@ -39,6 +41,8 @@ MAX_ASKS = 200
 # Everything that is said in one call: output, questions, and the answer.
 MAX_TALK = 8 << 20
 MAX_STRAY_OUTPUT = 1 << 20
+# A line of output counts as this many characters more than it has, so that empty ones come to an end too.
+LINE_COST = 16
 KEPT_OUTPUT = 4_096
 # What a call left running may compute after it has answered.
 IDLE_CPU_S = 1.0
@@ -69,6 +73,7 @@ class Call:
     logs: list[LogLine] = field(default_factory=list)
     output: int = 0
     asked: int = 0
+    visits: Visits = field(default_factory=Visits)
 
     @property
     def began(self) -> bool:
@@ -79,7 +84,10 @@ class Call:
         """Say how it ended."""
         if not self.result.done():
             duration = (time.monotonic() - self.began_at) * 1000 if self.began else 0.0
-            self.result.set_result(Outcome(value, error, tuple(self.logs), duration, spoilt))
+            visits = self.visits.listed()
+            self.result.set_result(
+                Outcome(value, error, tuple(self.logs), duration, spoilt, visits, self.visits.left_out)
+            )
 
     def fail(self, kind: ErrorKind, type_: str, message: str) -> None:
         """Say that it ended without a value."""
@@ -200,6 +208,7 @@ class Worker:
         call.sent_at = self.used_at = time.monotonic()
         self.calls[call.id] = call
         self.unbegun = call
+        self.broker.begin(call.visits)
         self.calls_made += 1
         self._line.send(frame)
 
@@ -221,6 +230,10 @@ class Worker:
         """The process broke the agreement."""
         log.warning("sandbox_worker_misbehaved", reason=reason, tenant=self.tenant, pid=self.pid)
         self.kill("protocol", "ProtocolViolation", "The process of the script sent what it must not send")
+
+    def used_up_its_network(self) -> None:
+        """The call had more connections, messages or bytes than one may have."""
+        self.kill("output", "NetworkExceeded", "The script used the network too much")
 
     def kill(self, kind: ErrorKind = "lost", type_: str = "WorkerLost", message: str = "The process ended") -> None:
         """End the process; its calls get this error."""
@@ -310,7 +323,7 @@ class Worker:
             self.unbegun = None
 
     def _log(self, call: Call, message: Log) -> None:
-        call.output += len(message.text)
+        call.output += len(message.text) + LINE_COST
         if call.output > self.limits.output_bytes:
             self.kill("output", "OutputExceeded", "The script wrote too much")
             return
@@ -329,7 +342,7 @@ class Worker:
     async def _answer(self, call: Call, message: Ask, answer: Answerer) -> None:
         said: dict[str, Any] = {"t": "answer", "id": call.id, "n": message.n}
         try:
-            content = msgspec.json.decode(message.content)
+            content = decode_foreign(message.content)
             said |= {"ok": True, "content": msgspec.json.encode(await answer(content)).decode()}
         except FreeholdError as error:
             said |= {"ok": False, "message": error.message, "code": error.code}
@@ -344,14 +357,15 @@ class Worker:
         del self.calls[call.id]
         self._cpu_before = None
         self.used_at = time.monotonic()
-        if len(message.value) > self.limits.output_bytes:
+        self.broker.visits = Visits()  # what it left running is nobody's call
+        failure = message.error
+        if max(len(message.value), len(failure.details or "") if failure else 0) > self.limits.output_bytes:
             call.fail("output", "AnswerTooLarge", "The answer is too large")
             self._changed(self)
             return
         try:
-            value = msgspec.json.decode(message.value) if message.ok else None
-            failure = message.error
-            details = msgspec.json.decode(failure.details) if failure is not None and failure.details else {}
+            value = decode_foreign(message.value) if message.ok else None
+            details = decode_foreign(failure.details) if failure is not None and failure.details else {}
         except (msgspec.MsgspecError, RecursionError, ValueError):
             call.fail("output", "AnswerMalformed", "The answer is not JSON that can be read")
             self._changed(self)
