@@ -257,7 +257,8 @@ def test_a_session_from_before_the_policy_is_asked_once(
     assert "code" in sign_in(app, ada, browser).query
     with asked_for(installation, "all-applications"):
         silent = browser.open(app.authorize_url(prompt="none"))
-        assert silent.query["error"] == "interaction_required"
+        assert silent.query["error"] == "login_required"
+        assert silent.query["error_description"] == "Multifactor authentication required"
         before = browser.http.cookies["auth0"]
         page = browser.open(app.authorize_url())
         assert page.path == CHALLENGE
@@ -278,7 +279,7 @@ def test_an_application_asks_for_more_by_acr_values(
         browser = app.browser()
         assert "code" in sign_in(app, ada, browser).query
         silent = browser.open(app.authorize_url(prompt="none", **wanted))
-        assert (silent.query or silent.fragment)["error"] == "interaction_required"
+        assert (silent.query or silent.fragment)["error"] == "login_required"
         page = browser.open(app.authorize_url(**wanted))
         assert page.path == CHALLENGE
         done = browser.submit(page, code=code_of(installation, held))

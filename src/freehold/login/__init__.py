@@ -14,7 +14,7 @@ from freehold.login import assets, flow, landing, outbox, second_factor
 from freehold.login.answers import form_post, render_page_error, web_message, with_error_page
 from freehold.login.cookies import forget_session, is_bound_to, session_cookie, set_session
 from freehold.login.devices import device_of
-from freehold.login.flow import End, ask_consent, ask_more, ask_second_factor, begin, send_elsewhere, start
+from freehold.login.flow import STRATEGIES, End, ask_consent, ask_more, ask_second_factor, begin, send_elsewhere, start
 from freehold.login.pages import web_origin
 from freehold.login.session_rules import session_rules
 from freehold.login.steps import (
@@ -82,6 +82,7 @@ async def asset(request: Request) -> Response:
 
 
 __all__ = [
+    "STRATEGIES",
     "End",
     "add_routes",
     "ask_consent",

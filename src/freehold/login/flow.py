@@ -28,6 +28,8 @@ SIGN_IN, IDENTIFIER, PASSWORD = "/u/login", "/u/login/identifier", "/u/login/pas
 PROVIDER = "/u/login/provider"
 SECOND_FACTOR = "/u/mfa-otp-challenge"
 SIGN_UP, CONSENT, RESET_REQUEST = "/u/signup", "/u/consent", "/u/reset-password/request"
+STRATEGIES = frozenset({"auth0", "oauth2"})
+"""The kinds of connections that the pages can sign somebody in from."""
 _FIRST_PAGES = {"signup": SIGN_UP, "reset-password": RESET_REQUEST}
 
 OVER = "This sign-in is over or was begun in another browser. Go back to the application and sign in again."

@@ -116,6 +116,9 @@ def test_max_age_wants_a_recent_sign_in_and_tells_when_it_was(
     assert browser.open(app.authorize_url(prompt="none", max_age="299")).query["error"] == "login_required"
     page = browser.open(app.authorize_url(max_age="0"))
     assert page.path == "/u/login"
+    fresh = app.browser()
+    assert "code" in app.sign_in(ada, browser=fresh).query
+    assert fresh.open(app.authorize_url(max_age="0")).path == "/u/login"  # though no second has passed
     again = app.redeem(browser.submit(page, username=ada.email, password=ada.password))
     assert read_claims(again.json()["id_token"])["auth_time"] == began + 300
 
@@ -177,6 +180,40 @@ def test_a_hint_at_another_user_does_not_count(app: Application, browser: Browse
     assert "code" in browser.open(app.authorize_url(prompt="none", id_token_hint=own)).query
     page = browser.open(app.authorize_url(prompt="none", id_token_hint=other))
     assert page.query["error"] == "login_required"
+
+
+def test_an_application_without_single_sign_on_asks_each_time(app: Application, browser: BrowserSession) -> None:
+    app.change(sso_disabled=True)
+    try:
+        assert browser.open(app.authorize_url()).path == "/u/login"
+        assert browser.open(app.authorize_url(prompt="none")).query["error"] == "login_required"
+    finally:
+        app.change(sso_disabled=False)
+    assert "code" in browser.open(app.authorize_url()).query
+
+
+def test_a_form_that_cannot_work_is_not_shown(installation: Installation, app: Application) -> None:
+    other = make_application(installation)
+    offered_elsewhere = {"name": "google", "strategy": "google-oauth2", "enabled_clients": [other.client_id]}
+    other.manage("POST", "/connections", offered_elsewhere)
+
+    def refusal(of: Application, **params: Any) -> tuple[str, str]:
+        query = of.browser().open(of.authorize_url(**params)).query
+        return query["error"], query["error_description"]
+
+    assert refusal(app, connection="nowhere") == ("invalid_request", "the connection was not found")
+    assert refusal(app, connection=other.connection) == ("invalid_request", "the connection was disabled")
+    assert refusal(other, connection="google")[1].startswith("The connection's strategy is not available")
+    other.manage("PATCH", f"/connections/{other.connection_id}", {"enabled_clients": []})
+    assert refusal(other) == ("invalid_request", "no connections enabled for the client")
+    assert refusal(other, prompt="none") == ("login_required", "Login required")
+
+
+def test_asking_for_the_head_of_an_answer_is_asking(app: Application, browser: BrowserSession) -> None:
+    """Scanners of links do so; they are not told that the request is malformed."""
+    answer = browser.http.head(app.authorize_url(prompt="none"))
+    assert (answer.status_code, answer.content) == (302, b"")
+    assert "code=" in answer.headers["location"]
 
 
 @pytest.mark.parametrize(("hint", "path"), [("signup", "/u/signup"), ("reset-password", "/u/reset-password/request")])

@@ -26,6 +26,7 @@ from freehold.domain.authenticators import (
     factors_of,
     guardian_of,
 )
+from freehold.domain.connections import CONNECTIONS, enabled_connections
 from freehold.domain.extensions.post_login import Verdict, has_code
 from freehold.domain.sessions import (
     LoginTransaction,
@@ -63,6 +64,8 @@ from freehold.protocols.oauth.responses import respond, respond_error
 from freehold.protocols.oauth.user_tokens import may_still_sign_in
 
 OVER = "This sign-in is over. Go back to the application and sign in again."
+MULTI_FACTOR_REQUIRED = "Multifactor authentication required"
+"""With login_required what auth0-spa-js compares, to go on with a popup."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,7 +104,7 @@ class Arrival:
 async def authorize(http: Request) -> Response:
     """GET and POST /authorize."""
     store, tenant = http.services.store, http.tenant
-    params: Parameters = http.query if http.method == "GET" else await http.form()
+    params: Parameters = await http.form() if http.method == "POST" else http.query
     request, client = await read_target(params, store=store, tenant=tenant)
     try:
         read_rest(params, request, client)
@@ -228,11 +231,12 @@ async def _decide(arrival: Arrival) -> Response:
         if not signed_in:
             raise AuthorizeError("login_required", "Login required")
         if await _lacks_second_factor(arrival):
-            raise AuthorizeError("interaction_required", "Multifactor authentication required")
+            raise AuthorizeError("login_required", MULTI_FACTOR_REQUIRED)
         if await _asks_consent(arrival):
             raise AuthorizeError("consent_required", "Consent required")
         return await _issue(arrival)
     if not signed_in or request.prompts & {"login", "select_account"}:
+        await _check_connection(arrival)
         return await login.start(arrival.http, request=msgspec.to_builtins(request))
     if await _lacks_second_factor(arrival):
         await _check_second_factor_possible(arrival)
@@ -249,7 +253,11 @@ async def _is_signed_in(arrival: Arrival) -> bool:
     request, session, user = arrival.request, arrival.session, arrival.user
     if session is None or user is None or user.blocked:
         return False
-    if request.max_age is not None and arrival.tenant.clock.now_ms() // 1000 - session.auth_time > request.max_age:
+    if request.max_age is not None:
+        age_s = arrival.tenant.clock.now_ms() // 1000 - session.auth_time
+        if age_s > request.max_age or request.max_age == 0:  # 0 asks for a new sign-in, however quick the last one was
+            return False
+    if arrival.client.sso_disabled:
         return False
     if request.connection is not None and session.connection != request.connection:
         return False
@@ -260,6 +268,23 @@ async def _is_signed_in(arrival: Arrival) -> bool:
         if hint is not None and hint[0].get("sub") != user.user_id:
             return False
     return True
+
+
+async def _check_connection(arrival: Arrival) -> None:
+    """Check that there is a way to sign in, so that nobody is shown a form that cannot work. Raises AuthorizeError."""
+    store, tenant, wanted = arrival.store, arrival.tenant, arrival.request.connection
+    enabled = await enabled_connections(store, tenant, arrival.client.client_id)
+    offered = {one.name for one in enabled if one.strategy in login.STRATEGIES}
+    if not offered:
+        raise AuthorizeError("invalid_request", "no connections enabled for the client")
+    if wanted is None or wanted in offered:
+        return
+    known = await documents.cached_by(store, tenant, CONNECTIONS, name=wanted)
+    if known is None:
+        raise AuthorizeError("invalid_request", "the connection was not found")
+    if known.strategy not in login.STRATEGIES:
+        raise AuthorizeError("invalid_request", "The connection's strategy is not available on this server yet")
+    raise AuthorizeError("invalid_request", "the connection was disabled")
 
 
 async def _demand(arrival: Arrival, user: Profile) -> Demand:
@@ -341,7 +366,7 @@ async def _issue(arrival: Arrival) -> Response:
     if not await may_still_sign_in(store, tenant, client, session.connection):
         raise AuthorizeError("access_denied", "The connection is not enabled for this application.")
     if await _lacks_second_factor(arrival):
-        raise AuthorizeError("interaction_required", "Multifactor authentication required")
+        raise AuthorizeError("login_required", MULTI_FACTOR_REQUIRED)
     scopes, permissions = await granted_scopes(
         store, tenant, arrival.api, allowed=arrival.allowed, user_id=user.user_id, asked=request.scopes
     )
@@ -380,6 +405,7 @@ async def _issue(arrival: Arrival) -> Response:
         members["access_token"], members["expires_in"] = await sign_user_access_token(
             store, tenant, client, arrival.api, user_id=user.user_id, scopes=front, permissions=permissions,
             in_browser=arrival.api is not None or "code" not in request.wants, custom=custom.access_token,
+            of_id_token=custom.id_token,
         )  # fmt: skip
         members["scope"] = " ".join(front) or None
         members["token_type"] = "Bearer"  # noqa: S105 - not a secret
@@ -444,7 +470,7 @@ async def _follow(arrival: Arrival, session: Session, verdict: Verdict) -> Respo
         )  # fmt: skip
     if verdict.multifactor is not None and not _has_shown(session, verdict.multifactor):
         if arrival.is_silent:
-            raise AuthorizeError("interaction_required", "Multifactor authentication required")
+            raise AuthorizeError("login_required", MULTI_FACTOR_REQUIRED)
         await _check_second_factor_possible(arrival)
         return await login.ask_more(
             arrival.http, arrival.transaction, request=msgspec.to_builtins(arrival.request), session=session,
@@ -466,7 +492,7 @@ def _has_shown(session: Session, wanted: dict[str, Any]) -> bool:
 
 async def come_back(http: Request) -> Response:
     """GET and POST /continue: the user returns from where code sent them."""
-    params: Parameters = http.query if http.method == "GET" else await http.form()
+    params: Parameters = await http.form() if http.method == "POST" else http.query
     state = http.query.one("state") or params.one("state")
     transaction = await find_login(http.services.store, http.tenant, state)
     if transaction is None or not login.is_bound_to(http, transaction) or "custom" not in transaction.payload:

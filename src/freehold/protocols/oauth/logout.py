@@ -42,7 +42,8 @@ async def v2_logout(request: Request) -> Response:
 async def oidc_logout(request: Request) -> Response:
     """GET and POST /oidc/logout. Without proof that the application means this session, the user is asked."""
     # The page that asks posts its answer to an address that repeats the request.
-    params = request.query if request.method == "GET" or request.scope["query_string"] else await request.form()
+    asked_in_form = request.method == "POST" and not request.scope["query_string"]
+    params = await request.form() if asked_in_form else request.query
     session = await _session(request)
     hint, client_id = params.one("id_token_hint"), params.one("client_id")
     hinted = await read_hint(request.services.store, request.tenant, hint) if hint else None
