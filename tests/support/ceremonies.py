@@ -4,7 +4,6 @@ Time is the machine's, because OpenPGP keys made a moment ago would lie in the f
 """
 
 import asyncio
-import dataclasses
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.hotp import HOTP
@@ -140,7 +140,7 @@ class Hall:
             armored(email), email=email, now=self.clock.now(), policy=KeyPolicy(allow_modern=True)
         )
         # The test's key signs with a subkey, which the checked part of a key leaves out.
-        whole = dataclasses.replace(key, certificate=armored(email))
+        whole = msgspec.structs.replace(key, certificate=armored(email))
         async with self.store.transaction() as tx:
             enrolled = await enrol_executive(
                 tx, self.tenant, name="Grace Hopper", title="CSO", email=email, material=Material(openpgp_key=whole),

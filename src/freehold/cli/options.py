@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from freehold.domain.audit import witnesses_of
@@ -30,8 +30,7 @@ TenantOption = Annotated[str | None, typer.Option("--tenant", help="The tenant's
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
+class Installation(msgspec.Struct, frozen=True):
     """An opened data folder."""
 
     settings: Settings

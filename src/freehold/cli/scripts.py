@@ -5,11 +5,11 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from freehold.cli.options import (
@@ -52,8 +52,7 @@ _WITH_PASSWORD = frozenset({Name.LOGIN, Name.CREATE, Name.CHANGE_PASSWORD})
 _WITH_NEW = frozenset({Name.CHANGE_EMAIL, Name.CHANGE_USERNAME})
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(msgspec.Struct, frozen=True):
     """What running a script needs, without a server."""
 
     store: Store

@@ -12,7 +12,6 @@ import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -418,8 +417,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.database_url or f"sqlite:///{self.data.database.absolute()}"
 
 
-@dataclass(frozen=True)
-class Documented:
+class Documented(msgspec.Struct, frozen=True):
     """A setting as the reference page shows it."""
 
     name: str
@@ -580,8 +578,7 @@ def _default_text(default: Any) -> str:
     return f"`{text.lower() if isinstance(default, bool) else text}`"
 
 
-@dataclass(frozen=True)
-class DataDir:
+class DataDir(msgspec.Struct, frozen=True):
     """Where things lie in the data folder. It and everything in it belongs to the server's user alone."""
 
     root: Path

@@ -9,7 +9,6 @@ Other protocols (SMTP, LDAP) ask `resolve` for the addresses they may connect to
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,8 +69,7 @@ class OutboundError(FreeholdError):
         self.detail = detail
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What the other side said. Header names are in lower case; of repeated headers the last counts."""
 
     status: int
@@ -215,8 +213,7 @@ def is_public(address: str) -> bool:
 _USER_AGENT = f"Freehold/{__version__}"
 
 
-@dataclass(frozen=True)
-class _Target:
+class _Target(msgspec.Struct, frozen=True):
     scheme: str
     host: str
     port: int

@@ -3,9 +3,10 @@
 An address therefore never changes its meaning: browsers keep what they have for a year and ask again for nothing.
 """
 
-from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
+
+import msgspec
 
 PREFIX = "/u/assets/"
 _CONTENT_TYPES = {
@@ -15,8 +16,7 @@ _CONTENT_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(msgspec.Struct, frozen=True):
     """A file as it is served."""
 
     path: str

@@ -12,7 +12,6 @@ answers made for a frame (`web_message`) may be framed.
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -69,8 +68,7 @@ View = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """An HTML answer, complete with the headers it must be sent with."""
 
     status: int
@@ -78,8 +76,7 @@ class Page:
     headers: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
+class Screen(msgspec.Struct, frozen=True):
     """Which template shows a view, where its texts are, and what its address may do."""
 
     template: str
@@ -193,8 +190,7 @@ def _render(view: View, context: PageContext) -> Page:
     return Page(status, body.encode(), _headers(view, context))
 
 
-@dataclass(frozen=True, slots=True)
-class _Blank:
+class _Blank(msgspec.Struct, frozen=True):
     """A rendered page that is cut where the values of one visitor stood: every second part is the number of one."""
 
     status: int

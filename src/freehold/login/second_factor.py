@@ -7,7 +7,6 @@ code) is in the payload too, sealed.
 """
 
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -35,8 +34,7 @@ CHALLENGE, ENROLMENT = "/u/mfa-otp-challenge", "/u/mfa-otp-enrollment-qr"
 RECOVERY_CHALLENGE, RECOVERY_ENROLMENT = "/u/mfa-recovery-code-challenge", "/u/mfa-recovery-code-enrollment"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """Whom a page asks for a second factor, and what there is to ask for."""
 
     user: Profile

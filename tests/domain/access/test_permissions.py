@@ -1,9 +1,9 @@
 """Permissions of roles and users, and what they add up to."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from freehold.domain.access import RESOURCE_SERVERS, ROLE_USERS, ROLES, permissions, permissions_of, roles_of
 from freehold.kernel.declare import Actor, relations

@@ -5,7 +5,6 @@ tests/surfaces/ceremony. The file's side of I10 and I13 is there as well. I16 is
 """
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -660,8 +659,11 @@ class TestI14PeopleOnly:
         self, hall: Hall, ada: Administrator, bob: Administrator
     ) -> None:
         real = await hall.attempt(ada)
-        forged = dataclasses.replace(
-            real, acting=dataclasses.replace(real.acting, session=dataclasses.replace(real.acting.session, id="ads_x"))
+        forged = msgspec.structs.replace(
+            real,
+            acting=msgspec.structs.replace(
+                real.acting, session=msgspec.structs.replace(real.acting.session, id="ads_x")
+            ),
         )
         with pytest.raises(SignInNeeded):
             await ceremonies.draft(forged, hall.given(ada))

@@ -1,6 +1,5 @@
 """What only the operator's configuration allows, and its price: an administrator alone, and a signature on paper."""
 
-import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,7 +51,7 @@ class Alone:
             armored(GRACE), email=GRACE, now=hall.clock.now(), policy=KeyPolicy(allow_modern=True)
         )
         # The test's key signs with a subkey, which the checked part of a key leaves out.
-        whole = dataclasses.replace(key, certificate=armored(GRACE))
+        whole = msgspec.structs.replace(key, certificate=armored(GRACE))
         async with hall.store.transaction() as tx:
             enrolled = await enrol_executive(
                 tx, hall.tenant, name="Grace Hopper", title="CSO", email=GRACE,

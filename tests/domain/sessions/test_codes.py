@@ -1,10 +1,10 @@
 """Authorization codes and sign-ins under way: each is used by exactly one."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from freehold.domain.sessions import (
     CodeOutcome,

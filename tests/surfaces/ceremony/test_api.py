@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import io
 import tarfile
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from pysequoia import SignatureMode, decrypt, sign
 
@@ -54,7 +54,7 @@ def executive(place: Installation) -> str:
         async with place.services.store.transaction() as tx:
             enrolled = await enrol_executive(
                 tx, await place.services.tenants.by_name("main"), name="Grace Hopper", title="CSO", email=EXECUTIVE,
-                material=Material(openpgp_key=dataclasses.replace(key, certificate=armored(EXECUTIVE))),
+                material=Material(openpgp_key=msgspec.structs.replace(key, certificate=armored(EXECUTIVE))),
                 actor=audit.OPERATOR,
             )  # fmt: skip
         return enrolled.id

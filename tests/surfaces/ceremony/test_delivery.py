@@ -4,13 +4,14 @@ import base64
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from freehold.domain.administrators import Acting, AdminSession, add_administrator, change_role, set_blocked
 from freehold.domain.audit import AuditActor, entries_of

@@ -3,7 +3,8 @@
 Creating a resource server with one of their identifiers activates it, and answers with its fixed shape (recorded).
 """
 
-from dataclasses import dataclass, replace
+import msgspec
+from msgspec.structs import replace
 
 from freehold.domain.access.documents import (
     ApiScope,
@@ -20,8 +21,7 @@ from freehold.kernel.store import Transaction
 EXPRESS_CONFIGURATION = "urn:auth0:express-configure"
 
 
-@dataclass(frozen=True, slots=True)
-class SystemApi:
+class SystemApi(msgspec.Struct, frozen=True):
     """What is fixed about an API of the tenant's own."""
 
     name: str

@@ -4,8 +4,9 @@ A browser shows a cookie, and every form it sends has to be one of ours; a scrip
 a password and a second factor. Access tokens of the Management API open nothing here: machines are nobody.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from freehold.domain.administrators import passkeys
 from freehold.domain.administrators.people import Administrator, Role, find_administrator
@@ -61,8 +62,7 @@ class RoleTooLow(Forbidden):
         super().__init__(f"This needs the role {role}.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acting:
+class Acting(msgspec.Struct, frozen=True, kw_only=True):
     """An administrator in one request."""
 
     administrator: Administrator

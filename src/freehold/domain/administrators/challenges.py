@@ -3,10 +3,11 @@
 The value is random; the row holds its SHA-256, and what the browser must show besides (`bound_to`).
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 from hmac import compare_digest
 from typing import Literal
+
+import msgspec
 
 from freehold.domain.sessions.tokens import hashed, new_secret, plausible
 from freehold.kernel.declare import TenantScope
@@ -16,8 +17,7 @@ Purpose = Literal["second_factor", "passkey"]
 LIFETIME = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True, kw_only=True):
     """One open question."""
 
     value_hash: str

@@ -4,8 +4,9 @@ A code of an authenticator is good once: the step it belongs to is kept, and an 
 A recovery code stands in for a lost factor, once; the next one is given out when it is used.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
+
+import msgspec
 
 from freehold.domain.administrators.passkeys import Passkey, passkeys_of
 from freehold.domain.administrators.people import Administrator, get_administrator, owner_of
@@ -20,8 +21,7 @@ TOTP, PENDING, RECOVERY = "totp", "totp_pending", "recovery_code"
 PENDING_LIFETIME = timedelta(minutes=15)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Factors:
+class Factors(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody can show besides a password."""
 
     totp_since_ms: int | None
@@ -39,8 +39,7 @@ class Factors:
         return int(self.totp_since_ms is not None) + len(self.passkeys)
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedRecovery:
+class PreparedRecovery(msgspec.Struct, frozen=True):
     """A recovery code to be shown once, and the hash that is kept of it."""
 
     code: str

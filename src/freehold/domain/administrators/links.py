@@ -3,9 +3,10 @@
 An invitation is worth what the one who sent it may do: it is void when they are blocked, removed or no longer `admin`.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
+
+import msgspec
 
 from freehold.domain.administrators.people import OPERATOR, Administrator, Role, address_of, find_administrator
 from freehold.domain.sessions.tokens import hashed, new_secret, plausible
@@ -33,8 +34,7 @@ class LinkOver(FreeholdError):
         self.state = state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(msgspec.Struct, frozen=True, kw_only=True):
     """What a link stands for."""
 
     id: str

@@ -8,7 +8,6 @@ origin and the stored key; a counter that does not rise tells of a copied key, w
 import binascii
 import json
 from base64 import urlsafe_b64decode
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -28,8 +27,7 @@ _SELECT = """select credential_id, administrator_id, name, public_key, sign_coun
 last_used_at_ms from administrator_passkeys where tenant_id = :tenant_id """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passkey:
+class Passkey(msgspec.Struct, frozen=True, kw_only=True):
     """A passkey that was registered; `credential_id` and `public_key` (COSE) are base64url."""
 
     credential_id: str
@@ -42,8 +40,7 @@ class Passkey:
     last_used_at_ms: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assertion:
+class Assertion(msgspec.Struct, frozen=True, kw_only=True):
     """A signature by a passkey, with all that is needed to check it again without us.
 
     The signature covers `authenticator_data` and the SHA-256 of `client_data_json`, which holds the challenge.

@@ -4,9 +4,10 @@ There is always one administrator with the role `admin` who is not blocked, once
 one administrator of the tenant, however it is written.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
+
+import msgspec
 
 from freehold.domain.users.identifiers import canonical_email, is_email, stored_email
 from freehold.kernel import vault
@@ -28,8 +29,7 @@ reset_by, last_sign_in_at_ms"""
 _SELECT = f"select {_COLUMNS} from administrators where tenant_id = :tenant_id "  # noqa: S608 - constant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Administrator:
+class Administrator(msgspec.Struct, frozen=True, kw_only=True):
     """A person who may sign in to the dashboard of a tenant."""
 
     id: str

@@ -1,7 +1,8 @@
 """What administrators do, in the tenant's records, with who did it and from where."""
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.domain import audit
 from freehold.domain.administrators.people import OPERATOR, Administrator
@@ -13,8 +14,7 @@ from freehold.kernel.store import Transaction
 LONGEST_TEXT = 400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Who:
+class Who(msgspec.Struct, frozen=True, kw_only=True):
     """Whoever does something: an administrator in a session, somebody who is signing in, or the operator."""
 
     kind: str

@@ -26,8 +26,7 @@ idle_expires_at_ms, expires_at_ms, ip, user_agent"""
 _SELECT = f"select {_COLUMNS} from administrator_sessions where tenant_id = :tenant_id "  # noqa: S608 - constant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminSession:
+class AdminSession(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody signed in. `amr`: `pwd`, `otp`, `recovery`, `webauthn`, and `mfa` where it was more than one factor."""
 
     id: str
@@ -44,8 +43,7 @@ class AdminSession:
     user_agent: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """How somebody has just shown who they are."""
 
     amr: tuple[str, ...]

@@ -6,7 +6,6 @@ are counted for an account and a network, and for a network; wrong codes for the
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -82,8 +81,7 @@ class TriedTooOften(TooManyRequests):
         super().__init__("There were too many wrong attempts. Wait an hour, or set a new password.", retry_after_s=3600)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where somebody signs in from."""
 
     ip: str

@@ -21,8 +21,7 @@ from freehold.kernel.errors import BadRequest
 from freehold.kernel.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What reading the log again gave."""
 
     size: int

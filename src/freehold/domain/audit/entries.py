@@ -1,7 +1,6 @@
 """One entry of the audit log, and the bytes its place in the tree is a hash of."""
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,8 +19,7 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AuditActor:
+class AuditActor(msgspec.Struct, frozen=True):
     """Who did it: an administrator, `executive`, `operator` for a command on the server, or `system`."""
 
     kind: str

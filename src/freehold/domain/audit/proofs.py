@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from freehold.domain.audit import merkle
 from freehold.domain.audit.entries import COLUMNS, Entry
@@ -12,8 +13,7 @@ from freehold.kernel.errors import NotFound
 from freehold.kernel.store import Reader
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True):
     """An entry with its audit path to the root of a head."""
 
     entry: Entry

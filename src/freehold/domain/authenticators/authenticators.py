@@ -5,12 +5,12 @@ has no row until it is first used, and an id that is computed from its owner and
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from hashlib import sha256
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from freehold.domain.users.accounts import save_user
 from freehold.domain.users.documents import MFA_SECRETS, USERS
@@ -49,8 +49,7 @@ last_step, expires_at_ms) values (:tenant_id, :user_id, :slot, :id, :name, :crea
 _DELETE = "delete from authenticators where tenant_id = :tenant_id and user_id = :user_id and slot = :slot"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authenticator:
+class Authenticator(msgspec.Struct, frozen=True, kw_only=True):
     """One authenticator of a user; times are milliseconds, None where they are not known."""
 
     id: str
@@ -70,8 +69,7 @@ class Authenticator:
         return self.id.partition("|")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Factors:
+class Factors(msgspec.Struct, frozen=True):
     """A user's authenticators by what they are good for."""
 
     all: tuple[Authenticator, ...] = ()

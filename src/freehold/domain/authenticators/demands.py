@@ -5,8 +5,9 @@ into the cache.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.domain.authenticators.policies import MULTI_FACTOR, is_required
 from freehold.kernel.declare import TenantScope
@@ -16,8 +17,7 @@ MFA, REMEMBERED = "mfa", "remembered-browser"
 """Names among a session's methods: a second factor was shown, or was not asked for on a browser that is remembered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """Whether a second factor is needed, and whether a remembered browser can stand in for it."""
 
     needed: bool = False

@@ -5,7 +5,6 @@ Which factors are on and when they are asked for works; the providers of factors
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -129,13 +128,12 @@ class RememberSettings(_Body):
     mfa_session_overall_timeout: Annotated[int, Range(3_600, 7_776_000)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """One object of settings: where it is shown, what may be in it, and where its secret goes."""
 
     paths: tuple[str, ...]
     body: type[_Body]
-    default: Mapping[str, Any] = field(default_factory=dict)
+    default: Mapping[str, Any] = msgspec.field(default_factory=dict)
     hidden: str = ""
     """The member of the body that is a secret."""
     kept_as: str = ""
@@ -146,7 +144,7 @@ class Setting:
     """Whether the answer to a change repeats it."""
     repeats_hidden: bool = True
     """Whether that includes what was given as a secret."""
-    told: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """Members that only reading adds."""
 
     @property

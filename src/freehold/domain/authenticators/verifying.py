@@ -7,10 +7,11 @@ What comes of a try is in the tenant's log, and whoever is blocked is told by ma
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
+
+import msgspec
 
 from freehold.domain import protection
 from freehold.domain.authenticators.authenticators import (
@@ -65,8 +66,7 @@ class AlreadyEnrolled(Conflict):
         super().__init__("User is already enrolled.")
 
 
-@dataclass(frozen=True, slots=True)
-class ProvedRecovery:
+class ProvedRecovery(msgspec.Struct, frozen=True):
     """A recovery code that was right and is used up by `use_recovery`, together with what comes of it."""
 
     id: str

@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import rfc8785
 
 from freehold.domain import audit
@@ -44,8 +44,7 @@ class NotOffered(Conflict):
         super().__init__("The export ceremony is not offered on this tenant's plan.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """What an administrator brings along to a step."""
 
     store: Store
@@ -66,8 +65,7 @@ class Attempt:
         return policy_in_force(self.settings, self.tenant, ceremony.request.policy)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acted:
+class Acted(msgspec.Struct, frozen=True, kw_only=True):
     """The inside of a step: a transaction, and the person as they are now."""
 
     tx: Transaction

@@ -4,10 +4,11 @@ Nothing is taken from what was once decided: people are looked up, pieces compar
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
+
+import msgspec
 
 from freehold.domain.administrators import Administrator, find_administrator
 from freehold.domain.ceremonies.evidence.approvals import verify_approval
@@ -37,8 +38,7 @@ class Incomplete(Conflict):
         super().__init__(message, code=code)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """All that a ceremony rests on."""
 
     request: Request

@@ -7,9 +7,10 @@ Besides: rejected by the review, cancelled by people, failed by error, expired w
 there every way out leads through expired, because the file and its key have to be destroyed first.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
+
+import msgspec
 
 State = Literal[
     "draft", "submitted", "eligibility_review", "rejected", "requirements_pending", "requirements_complete", "waiting",
@@ -41,8 +42,7 @@ TERMINAL: frozenset[State] = frozenset({"rejected", "destroyed", "cancelled", "f
 Who = Literal["requester", "administrator", "operator", "system"]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One step: from any of these states to that one."""
 
     name: str

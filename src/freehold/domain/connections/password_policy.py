@@ -5,8 +5,9 @@ hold both). Length counts Unicode characters, and bytes where bcrypt would stop 
 """
 
 import itertools
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 from freehold.domain.connections.guessed_passwords import ALL, is_common
 
@@ -20,8 +21,7 @@ SEQUENCE = 3
 _LISTS = {"en_10k": 10_000, "en_100k": ALL}
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordPolicy:
+class PasswordPolicy(msgspec.Struct, frozen=True):
     """The rules of one connection."""
 
     min_length: int = 1
@@ -38,12 +38,11 @@ class PasswordPolicy:
     history_size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(msgspec.Struct, frozen=True):
     """One rule that a password breaks, with what its message needs."""
 
     kind: Kind
-    figures: dict[str, int] = field(default_factory=dict)
+    figures: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 def password_policy(options: dict[str, Any] | None) -> PasswordPolicy:

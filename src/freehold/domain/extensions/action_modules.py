@@ -5,9 +5,9 @@ version of it. A module runs inside of the action that requires it, and reads it
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from freehold.domain.extensions import secrets
@@ -81,13 +81,12 @@ class ActionModuleVersion(Document):
     created_at: Annotated[str, ServerSet()] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Included:
+class Included(msgspec.Struct, frozen=True):
     """What the modules of an action bring with them."""
 
-    code: dict[str, str] = field(default_factory=dict)
+    code: dict[str, str] = msgspec.field(default_factory=dict)
     """By name."""
-    secrets: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = msgspec.field(default_factory=dict)
     """By `actions:NAME/KEY`."""
     packages: tuple[tuple[str, str], ...] = ()
 

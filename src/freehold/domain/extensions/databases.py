@@ -5,8 +5,9 @@ is foreign: a profile is taken apart member by member, and an answer of the wron
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 from freehold.domain.connections import configuration
 from freehold.domain.extensions.executions import Execution, keep
@@ -43,22 +44,20 @@ class ScriptRefused(ScriptFailed):
     """A script refused with an error of its own: a code such as `user_exists`, and words for the person."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalUser:
+class ExternalUser(msgspec.Struct, frozen=True):
     """A user as a script answered them."""
 
     id: str
     """What stands behind `auth0|`."""
-    profile: dict[str, Any] = field(default_factory=dict)
+    profile: dict[str, Any] = msgspec.field(default_factory=dict)
     factors: tuple[Mapping[str, Mapping[str, Any]], ...] = ()
-    tokens: Mapping[str, Any] = field(default_factory=dict)
+    tokens: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """Of a provider or a database of the tenant's own; they are sealed, and in no record."""
-    others: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """Further attributes, of a provider's users."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True):
     """How a script ran that was only tried, and the first value that it answered."""
 
     outcome: Outcome

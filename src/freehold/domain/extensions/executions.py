@@ -160,8 +160,7 @@ async def keep(tx: Writer, tenant: TenantScope, execution: Execution) -> None:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """An execution as it was kept."""
 
     id: str

@@ -7,11 +7,11 @@ endpoint is asked through the guarded client, the script runs in the sandbox; wh
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
+from msgspec.structs import replace
 
 from freehold.domain.extensions.databases import FAILED, PROFILE, TOKENS, ExternalUser, ScriptFailed, user_of
 from freehold.domain.extensions.executions import Execution, keep

@@ -4,8 +4,9 @@ Whoever takes code out of here, or runs a recorded execution again, asks for it 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 from freehold.domain.connections import CONNECTIONS, configuration
 from freehold.domain.extensions import action_modules, hooks, npm, rules, secrets, versions
@@ -25,8 +26,7 @@ from freehold.kernel.store import Reader
 Kind = Literal["rules", "hooks", "actions", "databases", "connections"]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """A piece of code as it runs now."""
 
     kind: Kind
@@ -38,8 +38,8 @@ class Piece:
     """The kind of script, in the sandbox's words."""
     trigger: str = ""
     packages: tuple[tuple[str, str], ...] = ()
-    shared: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, str] = msgspec.field(default_factory=dict)
+    secrets: Mapping[str, str] = msgspec.field(default_factory=dict)
     version: str = "1"
 
     @property

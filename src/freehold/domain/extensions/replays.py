@@ -4,8 +4,9 @@ Nothing comes of what it asks the server for. What it does elsewhere, in a datab
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.domain.extensions.commands import METHODS
 from freehold.domain.extensions.executions import Execution, Record, get_record
@@ -16,8 +17,7 @@ from freehold.kernel.declare import TenantScope
 _ASKED = ("auth0.users.updateAppMetadata", "auth0.users.updateUserMetadata")
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(msgspec.Struct, frozen=True):
     """How one result of a record came out again."""
 
     name: str

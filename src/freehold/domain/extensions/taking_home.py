@@ -8,7 +8,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,7 @@ module.exports = require('./shim/outside.cjs').open(__dirname);
 _TEST = "'use strict';\nrequire('./shim/outside.cjs').testAll(__dirname);\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(msgspec.Struct, frozen=True):
     """A piece of code as a package: where it lies, its files, and how many executions are among them."""
 
     piece: Piece

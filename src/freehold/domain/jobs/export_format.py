@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -23,8 +22,7 @@ _STEP = re.compile(r"(?P<name>[^.\[\]]+)|\[(?P<index>\d{1,6})\]")
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class ExportField:
+class ExportField(msgspec.Struct, frozen=True):
     """One column: where it comes from and what it is called."""
 
     name: str

@@ -1,11 +1,11 @@
 """Jobs as rows: made, moved on, shown, and forgotten after a day."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from freehold.kernel.clock import iso
 from freehold.kernel.crypto.ids import new_id
@@ -30,16 +30,15 @@ class Writer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiJob:
+class ApiJob(msgspec.Struct, frozen=True, kw_only=True):
     """A job as the API shows it; `details` are further members of the answer, `inner` what only we need."""
 
     id: str
     type: Type
     status: Status
     created_at_ms: int
-    details: Mapping[str, Any] = field(default_factory=dict)
-    inner: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    inner: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     def shown(self) -> dict[str, Any]:
         """The job object."""

@@ -1,7 +1,6 @@
 """`/jobs` of the Management API."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -64,8 +63,7 @@ class VerificationEmail(msgspec.Struct, forbid_unknown_fields=True, kw_only=True
     organization_id: str | UnsetType = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(msgspec.Struct, frozen=True):
     """An import that was looked over before the transaction."""
 
     database: Database

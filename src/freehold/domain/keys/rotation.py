@@ -6,7 +6,6 @@ private half is gone; its certificate is kept while it is one of the last three.
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -28,8 +27,7 @@ REVOKED_KEPT = 3
 SHORTEST_RSA_BITS = 2048
 
 
-@dataclass(frozen=True, slots=True)
-class NewKey:
+class NewKey(msgspec.Struct, frozen=True):
     """A key pair with its certificate, not stored yet."""
 
     kid: str

@@ -1,6 +1,6 @@
 """Where mail goes first, and stays while no server sends it on: a table one can read in the browser."""
 
-from dataclasses import dataclass
+import msgspec
 
 from freehold.kernel.crypto.ids import new_object_id
 from freehold.kernel.declare import Ephemeral, TenantScope
@@ -31,8 +31,7 @@ MAILS = Ephemeral(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveredMail:
+class DeliveredMail(msgspec.Struct, frozen=True, kw_only=True):
     """One mail as it was delivered."""
 
     id: str

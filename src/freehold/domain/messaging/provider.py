@@ -4,7 +4,6 @@ Every provider that Auth0 knows can be configured and comes back; mail is sent t
 `custom`, and stays in the local outbox with any other. Credentials are accepted and never shown.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -73,8 +72,7 @@ class EmailProvider(Document, kw_only=True):
     settings: dict[str, Any] | UnsetType | None = UNSET
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relay:
+class Relay(msgspec.Struct, frozen=True, kw_only=True):
     """An SMTP server and how it is used."""
 
     host: str

@@ -1,6 +1,6 @@
 """Who is blocked after too many failures, and the end of it."""
 
-from dataclasses import dataclass
+import msgspec
 
 from freehold.domain.protection.brute_force import purpose_of
 from freehold.domain.protection.settings import BRUTE_FORCE, BruteForce
@@ -10,8 +10,7 @@ from freehold.kernel.store import Reader, Transaction
 _SIGN_IN = purpose_of("")
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """A place from which a user cannot sign in to a connection."""
 
     connection: str

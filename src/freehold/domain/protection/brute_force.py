@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
+import msgspec
+
 from freehold.domain.protection.counters import (
     counts_of,
     forget,
@@ -58,8 +60,7 @@ class AddressThrottled(TooManyAttempts):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What a try is held against; None where nothing is counted."""
 
     account: AccountLimit | None

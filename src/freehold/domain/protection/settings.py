@@ -5,7 +5,6 @@ accounts. The settings of breached-password and bot detection are kept and come 
 Defaults are those of a new Auth0 tenant.
 """
 
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Literal
 
@@ -149,8 +148,7 @@ PROTECTIONS = {
 """By the last part of their path, which is also their file's name in a directory of the deploy CLI."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountLimit:
+class AccountLimit(msgspec.Struct, frozen=True):
     """How often one account may fail."""
 
     failures: int = 10
@@ -172,8 +170,7 @@ async def account_limit(store: Store, tenant: TenantScope, ip: str) -> AccountLi
     )
 
 
-@dataclass(frozen=True, slots=True)
-class AddressLimit:
+class AddressLimit(msgspec.Struct, frozen=True):
     """How much one address may try: so much at once, and one more after each `rate_ms`."""
 
     attempts: int

@@ -4,10 +4,10 @@ Code can end things earlier and never later than the tenant's own settings would
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from freehold.domain.sessions.refresh_tokens import (
     RefreshToken,

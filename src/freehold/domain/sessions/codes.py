@@ -1,7 +1,6 @@
 """Authorization codes (RFC 6749 section 4.1.2): single use, and a second use revokes what the first one got."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -25,8 +24,7 @@ and consumed_at_ms is null and expires_at_ms > :now returning {_COLUMNS}
 """  # noqa: S608 - columns above
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
+class Code(msgspec.Struct, frozen=True, kw_only=True):
     """What a code stands for. `payload` is the protocol's: redirect_uri, scope, nonce, challenge, session ..."""
 
     client_id: str

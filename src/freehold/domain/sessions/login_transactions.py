@@ -6,7 +6,6 @@ reference's hash; a step saves by compare-and-set, so that the same form sent tw
 once. A sign-in that has ended stays as an empty row until its time is over, because its reference still opens.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -25,8 +24,7 @@ _CONTEXT = "login reference"
 _ENDED = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LoginTransaction:
+class LoginTransaction(msgspec.Struct, frozen=True):
     """One sign-in under way; `payload` belongs to the login state machine."""
 
     id: str

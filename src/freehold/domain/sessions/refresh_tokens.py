@@ -10,13 +10,14 @@ what the winner left.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from hashlib import sha256
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from freehold.domain.sessions.sessions import Device
 from freehold.domain.sessions.tokens import Writer, hashed, plausible
@@ -54,8 +55,7 @@ class RefreshPolicy:
     idle_lifetime: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshToken:
+class RefreshToken(msgspec.Struct, frozen=True, kw_only=True):
     """A grant that can be exchanged for tokens. Times are milliseconds.
 
     `resource_servers` is `[{"audience", "scopes"}]`; `context` holds what later ID tokens repeat (auth_time, amr ...).
@@ -73,8 +73,8 @@ class RefreshToken:
     idle_expires_at_ms: int | None = None
     expires_at_ms: int | None = None
     resource_servers: Sequence[Mapping[str, Any]] = ()
-    context: Mapping[str, Any] = field(default_factory=dict)
-    device: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    device: Mapping[str, Any] = msgspec.field(default_factory=dict)
     metadata: Mapping[str, Any] | None = None
     live: tuple[str, ...] = ()
     previous: str | None = None
@@ -102,8 +102,7 @@ class Outcome(Enum):
     """No such token, another client's, or past its time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(msgspec.Struct, frozen=True):
     """The outcome, the grant (also of a reused token, for the log), and the token to hand out when it changed."""
 
     outcome: Outcome

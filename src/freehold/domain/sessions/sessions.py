@@ -5,11 +5,12 @@ sign-ins cost reads only. The cookie's value changes whenever the user authentic
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from freehold.domain.sessions.tokens import Writer, hashed, new_secret, plausible
 from freehold.kernel.clock import iso
@@ -33,8 +34,7 @@ class Lifetimes:
     absolute: timedelta = timedelta(hours=168)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(msgspec.Struct, frozen=True, kw_only=True):
     """Where a request comes from."""
 
     ip: str = ""
@@ -46,8 +46,7 @@ class Device:
         return self.user_agent[:512]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One signed-in browser. Times are milliseconds."""
 
     id: str
@@ -61,7 +60,7 @@ class Session:
     expires_at_ms: int
     persistent: bool
     clients: tuple[str, ...] = ()
-    device: Mapping[str, Any] = field(default_factory=dict)
+    device: Mapping[str, Any] = msgspec.field(default_factory=dict)
     methods: Sequence[Mapping[str, Any]] = ()
     metadata: Mapping[str, Any] | None = None
 

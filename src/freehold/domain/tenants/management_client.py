@@ -4,7 +4,7 @@ Its credentials are what a ready-file holds. Auth0's like is called "API Explore
 its own, so that a configuration that brings Auth0's does not change it.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from freehold.domain.access import CLIENT_GRANTS, RESOURCE_SERVERS
 from freehold.domain.applications import CLIENTS
@@ -24,8 +24,7 @@ FROM_A_FORM = {
 """What an application has that was made in Auth0's dashboard (recorded), and clients of the API therefore expect."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True):
     """What a script needs to get a Management API token by client credentials."""
 
     client_id: str

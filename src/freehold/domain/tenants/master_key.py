@@ -5,15 +5,15 @@ happened for a table or has not, every key in the file still opens, and doing it
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.kernel.crypto.sealing import Keyring
 from freehold.kernel.store import Reader, Store
 
 
-@dataclass(frozen=True, slots=True)
-class WrappedKeys:
+class WrappedKeys(msgspec.Struct, frozen=True):
     """A table whose column `wrapped` holds keys under the master key. `context` is what a row's key is wrapped for."""
 
     table: str

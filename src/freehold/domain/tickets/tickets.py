@@ -5,7 +5,6 @@ links.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Literal
@@ -45,13 +44,12 @@ TICKETS = Stored(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """What a link stands for. `payload`: identity, email, client_id, result_url, mark_email_as_verified ..."""
 
     kind: Kind
     user_id: str
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    payload: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 async def issue_ticket(tx: Transaction, tenant: TenantScope, ticket: Ticket, *, lifetime: timedelta = LIFETIME) -> str:

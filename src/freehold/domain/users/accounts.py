@@ -4,7 +4,6 @@ Passwords arrive here hashed: hashing is done before the transaction (`prepare_p
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -53,8 +52,7 @@ _LINKED_OWNER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedPassword:
+class PreparedPassword(msgspec.Struct, frozen=True):
     """A password that keeps the connection's rules, hashed."""
 
     stored: str

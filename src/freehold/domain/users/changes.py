@@ -5,7 +5,6 @@ unless said otherwise, and a new password closes what the old one opened.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -73,8 +72,7 @@ class UserPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     verify_phone_number: bool | UnsetType = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedChange:
+class PreparedChange(msgspec.Struct, frozen=True):
     """A change that was looked over before the transaction: the identity it concerns and the hashed password."""
 
     given: dict[str, Any]

@@ -5,7 +5,7 @@ An identity owns up to three kinds: the current hash (name empty), one that came
 own at the first sign-in that proves it.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from freehold.domain.users.documents import PASSWORD_HASHES
 from freehold.domain.users.password_policy import history_refused
@@ -20,8 +20,7 @@ IMPORTED = "imported"
 _EARLIER = "earlier/"
 
 
-@dataclass(frozen=True, slots=True)
-class Hashes:
+class Hashes(msgspec.Struct, frozen=True):
     """What is known of one identity's passwords."""
 
     current: str | None = None
@@ -35,8 +34,7 @@ class Hashes:
         return self.current is not None or self.imported is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(msgspec.Struct, frozen=True):
     """Whether a password was right, and the hash to store with the sign-in when the old one should be replaced."""
 
     ok: bool

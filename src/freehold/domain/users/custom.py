@@ -4,7 +4,6 @@ Without import mode the database is asked at each sign-in, and what is kept here
 the first sign-in brings the user here for good, and the database is asked only about those who are not here yet.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -29,8 +28,7 @@ _SYNCED = ("name", "nickname", "given_name", "family_name", "picture", "email", 
            "phone_number", "phone_verified")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True):
     """Who is signing in, and whether the password was right."""
 
     found: SignIn | None

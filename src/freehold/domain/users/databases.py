@@ -1,8 +1,9 @@
 """A connection as the rules about users see it: which identifiers it takes and what its passwords must be."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.domain.connections import CONNECTION_CLIENTS, CONNECTIONS, Connection
 from freehold.domain.users.documents import DATABASE
@@ -14,8 +15,7 @@ IDENTIFIERS = ("email", "username", "phone_number")
 PASSWORDLESS = frozenset({"email", "sms"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Database:
+class Database(msgspec.Struct, frozen=True, kw_only=True):
     """A connection that keeps users: a database, or a passwordless one."""
 
     id: str

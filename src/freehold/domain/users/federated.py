@@ -1,8 +1,7 @@
 """Users who sign in somewhere else: a profile is kept here, made at the first sign-in and refreshed at later ones."""
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from freehold.domain.extensions.databases import ExternalUser
 from freehold.domain.users.accounts import normalize_identifiers, save_user

@@ -1,6 +1,5 @@
 """Users in the Management API."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -66,8 +65,7 @@ class NewIdentity(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     link_with: str | UnsetType = UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedUser:
+class PreparedUser(msgspec.Struct, frozen=True):
     """A new user that was looked over before the transaction."""
 
     database: Database

@@ -4,8 +4,9 @@ An unknown user and a wrong password are the same to a caller, in words and in t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.domain.users import credentials
 from freehold.domain.users.accounts import PreparedPassword, create_user
@@ -38,8 +39,7 @@ _FIND_LINKED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SignIn:
+class SignIn(msgspec.Struct, frozen=True):
     """Who is signing in: the user, and which of the identities was named."""
 
     user: Profile

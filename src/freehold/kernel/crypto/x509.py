@@ -11,12 +11,12 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -101,8 +101,7 @@ def private_key_pem(private_key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServerCertificate:
+class ServerCertificate(msgspec.Struct, frozen=True, kw_only=True):
     """What a TLS server is started with."""
 
     certificate_file: Path

@@ -7,7 +7,6 @@ are secret, sealed or computed and where, and the table with its indexes. Reflec
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin
 
@@ -25,8 +24,7 @@ class DeclarationError(Exception):
     """A declaration that contradicts itself; the program does not start."""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedField:
+class IndexedField(msgspec.Struct, frozen=True):
     """A field with a column of its own, `ix_` + name, and how its value gets there."""
 
     name: str
@@ -49,8 +47,7 @@ class IndexedField:
         return self.canonical(str(found)) if self.canonical else str(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
+class Projection(msgspec.Struct, frozen=True):
     """All that is known of one document type."""
 
     document: type[Document]

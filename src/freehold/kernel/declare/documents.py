@@ -38,8 +38,7 @@ class Record:
     columns: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Statements:
+class Statements(msgspec.Struct, frozen=True):
     """The SQL of one declaration, written once."""
 
     select: str

@@ -1,7 +1,8 @@
 """The `fields` and `include_fields` parameters of a call: which members of a document an answer shows."""
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.compile import project
@@ -9,8 +10,7 @@ from freehold.kernel.declare.shapes import Document
 from freehold.kernel.search.masks import Mask, read_mask
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(msgspec.Struct, frozen=True):
     """A choice of members; without a mask, all."""
 
     mask: Mask | None

@@ -6,7 +6,6 @@ The table of what each marker means for storage, input, output, export and logs 
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -14,38 +13,31 @@ import msgspec
 OnDelete = Literal["restrict", "cascade", "clear"]
 
 
-class Marker:
+class Marker(msgspec.Struct, frozen=True):
     """Base of all markers, so that a misplaced one can be recognised."""
 
-    __slots__ = ()
 
-
-@dataclass(frozen=True, slots=True)
-class ServerSet(Marker):
+class ServerSet(Marker, frozen=True):
     """Set by the server; refused in input; exported, and kept on import."""
 
 
-@dataclass(frozen=True, slots=True)
-class Immutable(Marker):
+class Immutable(Marker, frozen=True):
     """Accepted when the object is created and never afterwards."""
 
 
-@dataclass(frozen=True, slots=True)
-class Secret(Marker):
+class Secret(Marker, frozen=True):
     """Encrypted at rest; served when created and to holders of one of the scopes; exported in clear."""
 
     readable_with: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed(Marker):
+class Sealed(Marker, frozen=True):
     """Kept in the vault under `kind`; accepted, never served, never in an ordinary export."""
 
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unique(Marker):
+class Unique(Marker, frozen=True):
     """No two objects of a tenant share the value, together with the fields in `within`; a clash is a 409."""
 
     within: tuple[str, ...] = ()
@@ -53,15 +45,13 @@ class Unique(Marker):
     """Maps the value to the form that is compared (case folding, say); None compares it as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Indexed(Marker):
+class Indexed(Marker, frozen=True):
     """Looked up by; gets a column and an index of its own."""
 
     canonical: Callable[[Any], str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedPart(Marker):
+class IndexedPart(Marker, frozen=True):
     """A value taken out of this field gets a column `ix_` + `name`, to look up by or to be in a `Unique.within`.
 
     It is no member of its own: it is neither stored twice in the document, accepted nor served.
@@ -73,8 +63,7 @@ class IndexedPart(Marker):
     """Whether the column has an index of its own; without, it costs nothing but its bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ref(Marker):
+class Ref(Marker, frozen=True):
     """Names another object; `to` is a declaration's name, `field` the referred field (default: its key)."""
 
     to: str
@@ -82,8 +71,7 @@ class Ref(Marker):
     field: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Computed(Marker):
+class Computed(Marker, frozen=True):
     """Made up at each read by `compute(reader, tenant, document)`; never stored, accepted or exported.
 
     With `scopes`, shown only to callers who hold one of them. With `accepted`, input may have it all the same: the
@@ -95,13 +83,11 @@ class Computed(Marker):
     accepted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Merge(Marker):
+class Merge(Marker, frozen=True):
     """A PATCH merges this object one level deep, null removing a member, instead of replacing it."""
 
 
-@dataclass(frozen=True, slots=True)
-class InColumn(Marker):
+class InColumn(Marker, frozen=True):
     """Kept in a typed column beside the document, for what changes at each request; merged when served.
 
     Written when the row is inserted, and then only by statements of the feature's own: an update of the document leaves
@@ -111,8 +97,7 @@ class InColumn(Marker):
     type: Literal["text", "bigint"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Variant(Marker):
+class Variant(Marker, frozen=True, eq=False):
     """An object whose shape depends on the sibling field `by`: `shapes` maps its value to a Struct.
 
     `default` is the shape of values without an entry. Markers inside the shapes count.

@@ -18,10 +18,8 @@ UNPAGED = 10_000
 """Rows of a listing that has no pages."""
 
 
-class Page(paging.Page):
+class Page(paging.Page, frozen=True):
     """Which part of a listing is wanted. Rows are ordered by creation, then id."""
-
-    __slots__ = ()
 
     @classmethod
     def of(cls, call: Call, declaration: Collection[Any], styles: frozenset[str] | None = None) -> "Page":

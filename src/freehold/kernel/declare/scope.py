@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from freehold.kernel.clock import Clock
 from freehold.kernel.crypto.sealing import Sealer
 
@@ -16,8 +18,7 @@ if TYPE_CHECKING:
     from freehold.kernel.store import Transaction, Writer
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(msgspec.Struct, frozen=True):
     """Who makes a change, as the audit entry names them."""
 
     kind: str
@@ -65,8 +66,7 @@ CACHE_LIMIT = 20_000
 """Entries a tenant's cache may hold before it is emptied; bounds memory against lookups of made-up ids."""
 
 
-@dataclass(frozen=True, slots=True)
-class TenantScope:
+class TenantScope(msgspec.Struct, frozen=True):
     """One tenant, with what is needed to read and write its data."""
 
     id: str
@@ -77,7 +77,7 @@ class TenantScope:
     clock: Clock
     registry: "Registry"
     events: EventSink
-    cache: Cache = field(default_factory=Cache)
+    cache: Cache = msgspec.field(default_factory=Cache)
     witness: Witness | None = None
 
     @property

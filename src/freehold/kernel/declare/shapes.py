@@ -5,7 +5,6 @@ Stored, Ephemeral and Derived are tables without an API. Everything a surface do
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -36,8 +35,7 @@ Operations = frozenset[Literal["list", "get", "create", "update", "delete"]]
 ALL_OPERATIONS: Operations = frozenset({"list", "get", "create", "update", "delete"})
 
 
-@dataclass(frozen=True, slots=True)
-class Scopes:
+class Scopes(msgspec.Struct, frozen=True):
     """The Management API scopes of each kind of access; any one of a tuple suffices."""
 
     read: tuple[str, ...]
@@ -51,16 +49,14 @@ class Scopes:
         return cls((f"read:{resource}",), (f"create:{resource}",), (f"update:{resource}",), (f"delete:{resource}",))
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """An error's message and errorCode, as Auth0 words them."""
 
     message: str
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """A query parameter of a list operation that narrows by a field."""
 
     field: str
@@ -70,8 +66,7 @@ class Filter:
     """Makes a condition of the call and the value: SQL and its parameters, in place of a comparison with the field."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Collection(Generic[D]):
+class Collection(msgspec.Struct, Generic[D], frozen=True, kw_only=True, eq=False):
     """Many documents of one kind, with list, get, create, update and delete."""
 
     document: type[D]
@@ -89,11 +84,11 @@ class Collection(Generic[D]):
     """Empty: a listing is a bare array of all there is, whatever the request says about pages."""
     page_limit: int | None = None
     """How many records offset paging reaches (1000 where Auth0 caps it)."""
-    filters: Mapping[str, Filter] = field(default_factory=dict)
+    filters: Mapping[str, Filter] = msgspec.field(default_factory=dict)
     always: frozenset[str] = frozenset()
     """Members that a listing shows even where `fields` does not name them."""
     operations: Operations = ALL_OPERATIONS
-    statuses: Mapping[str, int] = field(default_factory=dict)
+    statuses: Mapping[str, int] = msgspec.field(default_factory=dict)
     """Success statuses that differ from list 200, get 200, create 201, update 200, delete 204."""
     not_found: Text = Text("Not Found")
     conflict: Text = Text("Conflict")
@@ -102,9 +97,9 @@ class Collection(Generic[D]):
     prepare: Hook | None = None
     check: Hook | None = None
     changed: Hook | None = None
-    overrides: Mapping[str, "Handler"] = field(default_factory=dict)
+    overrides: Mapping[str, "Handler"] = msgspec.field(default_factory=dict)
     """Functions that replace a built-in operation by name."""
-    before: Mapping[str, "Handler"] = field(default_factory=dict)
+    before: Mapping[str, "Handler"] = msgspec.field(default_factory=dict)
     """Slow work of an override that must not hold the transaction, by the operation's name; see `Operation.before`."""
     cached: bool = True
     """Whether a write drops the tenant's cached documents; off for what is written per person."""
@@ -123,8 +118,7 @@ class Collection(Generic[D]):
         return self.list_name or self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Child(Collection[D]):
+class Child(Collection[D], frozen=True, kw_only=True, eq=False):
     """Documents that belong to one document of the declaration `parent` and go when it goes.
 
     The path has the parent's id as its only parameter before the collection: `clients/{client_id}/credentials`.
@@ -133,8 +127,7 @@ class Child(Collection[D]):
     parent: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Singleton(Generic[D]):
+class Singleton(msgspec.Struct, Generic[D], frozen=True, kw_only=True, eq=False):
     """One document per tenant, with its defaults until it is first changed."""
 
     document: type[D]
@@ -145,7 +138,7 @@ class Singleton(Generic[D]):
     prepare: Hook | None = None
     check: Hook | None = None
     changed: Hook | None = None
-    overrides: Mapping[str, "Handler"] = field(default_factory=dict)
+    overrides: Mapping[str, "Handler"] = msgspec.field(default_factory=dict)
     unknown: Literal["refuse", "ignore"] = "refuse"
     audit: str = ""
 
@@ -155,8 +148,7 @@ class Singleton(Generic[D]):
         return self.table
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Link:
+class Link(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A many-to-many relation between two collections, seen from both sides.
 
     `left_path` lists the right-hand objects of a left one (`roles/{id}/users`), `right_path` the reverse.
@@ -176,11 +168,11 @@ class Link:
     """Members of the right-hand documents that a listing on `left_path` shows; empty: all."""
     right_fields: tuple[str, ...] = ()
     left_paging: frozenset[Literal["offset", "checkpoint"]] = frozenset({"offset"})
-    left_statuses: Mapping[str, int] = field(default_factory=dict)
+    left_statuses: Mapping[str, int] = msgspec.field(default_factory=dict)
     """Success statuses of `create` and `delete` on `left_path` where they differ from 204."""
     left_operations: frozenset[str] = frozenset({"list", "create", "delete"})
     right_operations: frozenset[str] = frozenset({"list", "create", "delete"})
-    right_statuses: Mapping[str, int] = field(default_factory=dict)
+    right_statuses: Mapping[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -192,8 +184,7 @@ Handler = Callable[[Any], Awaitable[Any]]
 """Takes a `surfaces.management` Call, answers a value to encode, None for no body, or a Response."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Operation:
+class Operation(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A plain function attached to the Management API by name: an action or a view."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -212,8 +203,7 @@ class Operation:
     `call.prepared` in the handler. It has no transaction, and what it read may have changed since."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expiry:
+class Expiry(msgspec.Struct, frozen=True):
     """Rows go by themselves once the time in this column, in milliseconds since 1970, has passed; null never passes."""
 
     column: str
@@ -221,12 +211,11 @@ class Expiry:
     """How long they stay on, so that what comes too late can be told from what never was."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A typed table without an API of its own, exported and restored row by row."""
 
     table: Table
-    refs: Mapping[str, str] = field(default_factory=dict)
+    refs: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Columns that name a row of another declaration; gives the import order."""
     cascade: frozenset[str] = frozenset()
     """Those columns of `refs` whose row goes when what they name goes."""
@@ -241,8 +230,7 @@ class Stored:
         return self.table.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ephemeral:
+class Ephemeral(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A table that no export holds, with a reason someone could dispute."""
 
     table: Table
@@ -255,8 +243,7 @@ class Ephemeral:
         return self.table.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Derived:
+class Derived(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A table computed from another declaration; rebuilt after a restore by `rebuild(tx, tenant)`."""
 
     table: Table
@@ -269,8 +256,7 @@ class Derived:
         return self.table.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class VaultKind:
+class VaultKind(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One kind of vault content: it leaves only sealed, through the ceremony or the operator's offline path."""
 
     name: str
@@ -280,8 +266,7 @@ class VaultKind:
 Declaration = Collection[Any] | Child[Any] | Singleton[Any] | Link | Stored | Ephemeral | Derived | VaultKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Package:
+class Package(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What one feature package adds to a tenant; `registry.py` lists them in order."""
 
     name: str
@@ -289,7 +274,7 @@ class Package:
     operations: tuple[Operation, ...] = ()
     bootstrap: Callable[[Any, Any], Awaitable[None]] | None = None
     """`bootstrap(tx, tenant)` makes what a new tenant has from the start."""
-    jobs: Mapping[str, Callable[..., Awaitable[None]]] = field(default_factory=dict)
+    jobs: Mapping[str, Callable[..., Awaitable[None]]] = msgspec.field(default_factory=dict)
     """Handlers of background work by topic."""
-    periodic: Mapping[str, int] = field(default_factory=dict)
+    periodic: Mapping[str, int] = msgspec.field(default_factory=dict)
     """Topics whose job comes round, without a tenant, and how many seconds lie between."""

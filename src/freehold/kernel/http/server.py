@@ -17,9 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import uvicorn
 import uvloop
 
@@ -42,8 +42,7 @@ class CannotServe(FreeholdError):
     code = "cannot_serve"
 
 
-@dataclass(frozen=True)
-class Tls:
+class Tls(msgspec.Struct, frozen=True):
     """The certificate chain and its private key, both PEM files."""
 
     certificate: Path
@@ -86,8 +85,7 @@ class Tls:
         return status.st_ino, status.st_mtime_ns
 
 
-@dataclass(frozen=True)
-class Listener:
+class Listener(msgspec.Struct, frozen=True):
     """A bound port: for each worker the sockets it accepts from."""
 
     port: int

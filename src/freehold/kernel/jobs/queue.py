@@ -7,8 +7,9 @@ therefore done at least once; `Job.finish` makes it exactly once for effects in 
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.kernel.errors import Conflict
 from freehold.kernel.store import Reader, Store, Transaction, Values
@@ -20,8 +21,7 @@ class LeaseLost(Conflict):
     """Another worker has taken the job over; its effects are not ours to commit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """One claimed job, as its handler sees it. `attempt` counts from 1; `services` is what the runner was given."""
 
     tenant_id: str
@@ -39,8 +39,7 @@ class Job:
             raise LeaseLost("The job was taken over by another worker")
 
 
-@dataclass(frozen=True, slots=True)
-class DeadJob:
+class DeadJob(msgspec.Struct, frozen=True):
     """A job that was given up; it stays until someone revives or drops it."""
 
     tenant_id: str

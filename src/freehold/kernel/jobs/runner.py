@@ -8,8 +8,9 @@ enqueued wakes it at once, jobs of other processes are seen at the next slow loo
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.kernel import log
 from freehold.kernel.clock import Clock
@@ -33,8 +34,7 @@ class GiveUp(FreeholdError):
     """Raised by a handler: trying again cannot help."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """How often a job is tried, and the pauses between: `first_s`, doubled each time, at most `longest_s`."""
 
     max_attempts: int = 10

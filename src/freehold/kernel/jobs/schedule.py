@@ -1,14 +1,14 @@
 """Jobs that come round: each period puts one job of the topic into the queue, whichever worker sees it first."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from freehold.kernel.jobs.queue import SYSTEM_TENANT
 from freehold.kernel.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Periodic:
+class Periodic(msgspec.Struct, frozen=True):
     """Enqueue a job of this topic, without a tenant, every so many seconds; after downtime once, not often."""
 
     topic: str

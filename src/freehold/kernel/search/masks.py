@@ -5,7 +5,6 @@ of the objects on its way. Everything else is passed on as it is. An array stand
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import msgspec
@@ -20,8 +19,7 @@ Tree: TypeAlias = dict[str, "Tree"]
 """Names by level; one with nothing below it means all of its value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mask:
+class Mask(msgspec.Struct, frozen=True):
     """A choice of members, to show or, with `include` false, to leave out."""
 
     tree: Tree

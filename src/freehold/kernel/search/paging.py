@@ -8,7 +8,6 @@ The Management API has three styles: a bare array, an object with `start`, `limi
 import base64
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -37,8 +36,7 @@ Get: TypeAlias = Callable[[str], str | None]
 """Answers a query parameter by its name, as a call's `query` or a dictionary's `get`; an empty one is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pages:
+class Pages(msgspec.Struct, frozen=True):
     """How a listing is given out."""
 
     styles: frozenset[str] = frozenset({"offset"})
@@ -52,8 +50,7 @@ class Pages:
     """Whether an answer with totals says `length` too, as users and logs do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """One part of a listing. `after` is the key of the last row on the page before, for checkpoint paging."""
 
     size: int

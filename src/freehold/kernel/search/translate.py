@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from luqum.tree import (
     AndOperation,
     BaseGroup,
@@ -47,8 +48,7 @@ MIN_LITERAL = 3
 EXISTS = "_exists_"
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """A condition for a where clause, and its parameters. It stands in parentheses where that matters."""
 
     sql: str

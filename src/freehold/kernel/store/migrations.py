@@ -10,8 +10,9 @@ tables; a person reads it and adds what a machine cannot know, such as filling a
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 import freehold
 from freehold.kernel.errors import FreeholdError
@@ -46,8 +47,7 @@ class MigrationEdited(MigrationError):
     """A migration is not what was applied."""
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(msgspec.Struct, frozen=True):
     """One file."""
 
     number: int

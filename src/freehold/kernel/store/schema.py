@@ -5,16 +5,16 @@ sort by bytes on both databases.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 ColumnType = Literal["text", "bigint", "real", "bytea"]
 
 _SPELLING: dict[ColumnType, str] = {"text": "text", "bigint": "bigint", "real": "double precision", "bytea": "bytea"}
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A column. A default is needed only to add a not-null column to a table that has rows."""
 
     name: str
@@ -23,8 +23,7 @@ class Column:
     default: str | int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(msgspec.Struct, frozen=True):
     """An index over columns or expressions such as `json_text(document, 'software_id')`, optionally partial."""
 
     columns: tuple[str, ...]
@@ -33,14 +32,13 @@ class Index:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """A table with its primary key. `without_rowid` suits rows well below a kilobyte on SQLite."""
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    indexes: tuple[Index, ...] = field(default=())
+    indexes: tuple[Index, ...] = msgspec.field(default=())
     without_rowid: bool = True
 
     def __post_init__(self) -> None:

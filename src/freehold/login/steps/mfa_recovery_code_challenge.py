@@ -1,6 +1,6 @@
 """Asking for the recovery code, for whoever has lost their app. The right one is answered with the next one."""
 
-from dataclasses import asdict
+from msgspec.structs import asdict
 
 from freehold.domain.authenticators import TooManyCodes, prove_recovery
 from freehold.kernel.crypto.otp import new_recovery_code

@@ -6,7 +6,6 @@ is stored, so that a page left halfway can be opened again.
 
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import urlencode
 
@@ -32,8 +31,7 @@ from freehold.login.steps.mfa_recovery_code_enrollment import as_file
 PATH = "/u/mfa-enrollment"
 
 
-@dataclass(frozen=True, slots=True)
-class Invited:
+class Invited(msgspec.Struct, frozen=True):
     """A ticket that holds, and whom it is for."""
 
     http: Request

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
+import msgspec
+
 from freehold.domain.applications import Client
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.http.request import Request
@@ -65,8 +67,7 @@ class TokenRequest:
 Redeem = Callable[[TokenRequest], Awaitable[dict[str, Any]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A way to get tokens: its grant_type, what it redeems, and the event type of a failure."""
 
     grant_type: str

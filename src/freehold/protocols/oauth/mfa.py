@@ -5,8 +5,9 @@ further than the password allows: it enrols a factor only where there is none, a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.domain.authenticators import (
     Authenticator,
@@ -59,8 +60,7 @@ class UnsupportedChallengeType(OAuthError):
         super().__init__("User does not have any enrolled authenticator that supports the challenge types.")
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Whose authenticators a request is about, and how much that was proved."""
 
     http: Request

@@ -6,9 +6,10 @@ nothing else, for the client that got it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+import msgspec
 
 from freehold.domain.authenticators import Factors, Guardian
 from freehold.domain.sessions import LoginTransaction, begin_login, find_login, has_run_out
@@ -40,8 +41,7 @@ class MfaTokenExpired(InvalidGrant):
         super().__init__("mfa_token is expired")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """A grant that waits for its second factor: a password that was right, or a refresh token that is good."""
 
     user_id: str

@@ -5,11 +5,12 @@ itself writes, so that both are durable before the answer or neither is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from freehold.domain.access import ResourceServer, consented_scopes
 from freehold.domain.applications import Client
@@ -31,8 +32,7 @@ from freehold.protocols.oauth.id_tokens import sign_id_token
 from freehold.protocols.oauth.primary_user import primary_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issue:
+class Issue(msgspec.Struct, frozen=True, kw_only=True):
     """What tokens are for."""
 
     user: Profile
@@ -64,8 +64,7 @@ class SecondFactorDemanded(OAuthError):
     status, code = 403, "mfa_required"
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """Signed tokens, and what the refresh token will hold."""
 
     wanted: Issue

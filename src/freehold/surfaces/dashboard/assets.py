@@ -1,8 +1,9 @@
 """The dashboard's stylesheet and script, at addresses that contain a digest of their content."""
 
-from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
+
+import msgspec
 
 from freehold.kernel.errors import NotFound
 from freehold.kernel.http.request import Request
@@ -12,8 +13,7 @@ PREFIX = "/admin/assets/"
 _CONTENT_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(msgspec.Struct, frozen=True):
     """A file as it is served."""
 
     path: str

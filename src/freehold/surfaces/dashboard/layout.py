@@ -8,7 +8,6 @@ JavaScript but for passkeys, and none may be framed, kept in a cache or load any
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -37,8 +36,7 @@ from freehold.surfaces.dashboard import assets
 HERE = "freehold.surfaces.dashboard"
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(msgspec.Struct, frozen=True):
     """An entry of the navigation; its text has the key `nav.` and the name."""
 
     name: str
@@ -55,8 +53,7 @@ def add_section(section: Section) -> None:
     SECTIONS[section.name] = section
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """What the frame needs to know of a visitor."""
 
     nonce: str

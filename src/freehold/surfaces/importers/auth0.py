@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +40,18 @@ DEFAULT_CONNECTION = "Username-Password-Authentication"
 Progress = Callable[[str, int], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """The pieces of an export; every one of them may be missing."""
 
     users: tuple[Path, ...] = ()
     hashes: tuple[Path, ...] = ()
     factors: tuple[Path, ...] = ()
     config: Path | None = None
-    signing_keys: Mapping[str, Path] = field(default_factory=dict)
+    signing_keys: Mapping[str, Path] = msgspec.field(default_factory=dict)
     """Private keys by kid, the current one last."""
-    connections: Mapping[str, str] = field(default_factory=dict)
+    connections: Mapping[str, str] = msgspec.field(default_factory=dict)
     """New names of connections by the names in the export."""
-    keywords: Mapping[str, Any] = field(default_factory=dict)
+    keywords: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """What stands for the placeholders in the configuration."""
 
 

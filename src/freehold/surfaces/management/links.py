@@ -1,8 +1,9 @@
 """Both sides of a Link: list what is related, relate more, part again."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.kernel.declare import documents, relations
 from freehold.kernel.declare.paging import Page, answer
@@ -16,8 +17,7 @@ from freehold.surfaces.management.collections import read_body, shown
 Work = Callable[[ManagementCall], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(msgspec.Struct, frozen=True):
     """A Link as seen from one of its ends."""
 
     name: str

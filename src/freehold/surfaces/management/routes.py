@@ -1,8 +1,9 @@
 """Routes of the Management API, made from the registry: one per operation of each declaration, in its order."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.kernel.declare.registry import Registry
 from freehold.kernel.declare.shapes import Child, Collection, Link, Operation, Singleton
@@ -17,8 +18,7 @@ PREFIX = "/api/v2/"
 Work = Callable[[ManagementCall], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """One operation on the wire."""
 
     method: str

@@ -5,7 +5,6 @@ spelling. The tenant's id is in the manifest and not in the rows.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -30,8 +29,7 @@ from freehold.kernel.store.schema import Table
 _json_lines = msgspec.json.Encoder().encode_lines
 
 
-@dataclass(frozen=True, slots=True)
-class RowForm:
+class RowForm(msgspec.Struct, frozen=True):
     """How the rows of one declaration are read, written as lines, and inserted again."""
 
     name: str

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from freehold.kernel.errors import Unavailable
 from freehold.kernel.jobs.child import talk
 
@@ -37,8 +39,7 @@ class TooCostly(Unavailable):
     code = "evidence_too_costly"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """How a program ended."""
 
     status: int

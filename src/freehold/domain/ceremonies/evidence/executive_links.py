@@ -6,10 +6,11 @@ does not use it, because mail scanners follow links. The pages are elsewhere; th
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Literal
+
+import msgspec
 
 from freehold.domain.audit import AuditActor
 from freehold.domain.ceremonies.evidence.executives import (
@@ -42,8 +43,7 @@ class ExecutiveLinkOver(FreeholdError):
         self.state = state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutiveLink:
+class ExecutiveLink(msgspec.Struct, frozen=True, kw_only=True):
     """What a link is for; a link for signing names the ceremony and the request's digest (hexadecimal)."""
 
     purpose: Purpose

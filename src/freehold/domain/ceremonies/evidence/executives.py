@@ -6,11 +6,12 @@ checked first, outside of a transaction, by `material` and `recipient_key`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from freehold.domain import audit
 from freehold.domain.audit import AuditActor
@@ -33,8 +34,7 @@ _ANCHOR = """select id, name, fingerprint, certificate, crls, enrolled_at_ms, en
 where tenant_id = :tenant_id """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnrolledExecutive:
+class EnrolledExecutive(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who was enrolled; `signatory` is what a signature is compared with."""
 
     id: str
@@ -48,8 +48,7 @@ class EnrolledExecutive:
     changed_by: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnrolledAnchor:
+class EnrolledAnchor(msgspec.Struct, frozen=True, kw_only=True):
     """An authority that was enrolled."""
 
     id: str

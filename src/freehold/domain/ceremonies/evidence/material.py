@@ -1,10 +1,11 @@
 """Certificates and revocation lists that an administrator brings for enrolment, read in a confined process."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from freehold.domain.ceremonies.evidence.confined import Bounds, ask_worker
 from freehold.kernel.errors import BadRequest
@@ -24,8 +25,7 @@ class MaterialRefused(BadRequest):
         super().__init__(message, code=code)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Certificate:
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """A certificate's facts; `fingerprint` is its SHA-256 in hexadecimal, `certificate` its PEM, written anew."""
 
     fingerprint: str

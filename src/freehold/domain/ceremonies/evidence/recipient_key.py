@@ -16,6 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
+
 from freehold.domain.ceremonies.evidence.confined import Bounds, ask_worker, run_program
 from freehold.kernel.errors import BadRequest
 
@@ -43,8 +45,7 @@ class KeyPolicy:
     two_readers: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecipientKey:
+class RecipientKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key that may be encrypted to.
 
     `certificate` holds only what was verified: the primary key, the user id with the requester's e-mail, and the

@@ -8,12 +8,13 @@ import asyncio
 import base64
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from freehold.domain.ceremonies.evidence.confined import Bounds, ask_worker
 from freehold.kernel import log
@@ -43,8 +44,7 @@ class NoStamp(Unavailable):
     code = "no_time_stamp"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stamp:
+class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     """A time stamp that holds. `token` is the DER of RFC 3161's TimeStampToken, `serial` its number in hexadecimal."""
 
     token: bytes

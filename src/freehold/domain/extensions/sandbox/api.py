@@ -54,16 +54,14 @@ class Script:
         return f"{self.id}@{self.version}#{hashlib.sha256(content).hexdigest()[:24]}"
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, frozen=True):
     """One line of the script's console."""
 
     level: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptError:
+class ScriptError(msgspec.Struct, frozen=True):
     """Why there is no value. `type` and `message` are the script's own words when `kind` is `script`.
 
     `stack` is for the tenant's logs only; `details` are the other properties of what was thrown.
@@ -73,11 +71,10 @@ class ScriptError:
     type: str
     message: str
     stack: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How a call ended."""
 
     value: Any = None
@@ -91,8 +88,7 @@ class Outcome:
     visits_left_out: int = 0
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What a tenant's code gets."""
 
     timeout_s: float = 20.0

@@ -6,8 +6,9 @@ old script can use; where the original had a native part, it is a package of the
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 # The name of the global: what `require` is asked for, and a property of it where the global is one.
 GLOBALS: Mapping[str, tuple[str, str]] = {
@@ -86,8 +87,7 @@ _DECLARED = re.compile(r"\b(?:var|let|const|function|class|catch\s*\()\s*([A-Za-
 _TEMPLATE = re.compile(r"\$\{([^}]*)\}")
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """The globals that a script names, as `Script.globals` takes them, and the packages that have to be installed."""
 
     globals: Mapping[str, str]

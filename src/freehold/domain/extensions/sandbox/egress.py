@@ -10,7 +10,6 @@ import asyncio
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Protocol, cast
 
@@ -63,8 +62,7 @@ class NetworkPolicy:
         return Guard(Outbound(allow=allowed, resolver=resolver), allowed, self._scope)
 
 
-@dataclass(frozen=True)
-class Guard:
+class Guard(msgspec.Struct, frozen=True):
     """Decides about the connections of one process."""
 
     outbound: Outbound

@@ -17,9 +17,10 @@ import stat
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from freehold.domain.extensions.sandbox.runtime import Node
 from freehold.kernel.errors import BadRequest, FreeholdError, NotFound
@@ -56,8 +57,7 @@ class ModulesNotInstalled(FreeholdError):
     status, code = 422, "modules_not_installed"
 
 
-@dataclass(frozen=True)
-class ModuleSet:
+class ModuleSet(msgspec.Struct, frozen=True):
     """An installed set. `lock` is the content of its lock file, from which it can be installed again."""
 
     key: str
@@ -65,8 +65,7 @@ class ModuleSet:
     specs: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Package:
+class Package(msgspec.Struct, frozen=True):
     """A set in the form in which workers get it."""
 
     key: str

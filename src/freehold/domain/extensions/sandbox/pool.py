@@ -33,8 +33,7 @@ MAX_AGE_S = 3_600.0
 log = get_logger("sandbox")
 
 
-@dataclass(frozen=True)
-class PoolLimits:
+class PoolLimits(msgspec.Struct, frozen=True):
     """What all tenants' processes together get."""
 
     prestarted: int = 2

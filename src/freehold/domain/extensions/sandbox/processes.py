@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from freehold.domain.extensions.sandbox.api import SandboxUnavailable
 from freehold.domain.extensions.sandbox.runtime import ENVIRONMENT, LAUNCHER, WORKER, Node, flags
@@ -19,8 +21,7 @@ ANSWER_S = 20.0
 log = get_logger("sandbox")
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What the fork server found on this machine."""
 
     seccomp: bool
@@ -32,11 +33,10 @@ class Found:
     own_user: bool
     permission: bool
     cgroups: bool = False
-    reasons: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Exit:
+class Exit(msgspec.Struct, frozen=True):
     """How a process ended."""
 
     status: int

@@ -3,8 +3,9 @@
 import importlib.util
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from freehold.domain.extensions.sandbox.api import SandboxUnavailable
 
@@ -14,8 +15,7 @@ LAUNCHER = Path(__file__).resolve().parent / "launcher" / "start.py"
 OLDEST = (24, 8)
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """An executable, and npm's script when there is one beside it."""
 
     executable: Path

@@ -1,8 +1,9 @@
 """Which layers are on, found out by trying: the outcome of the probes, and the level that they add up to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from freehold.domain.extensions.sandbox.processes import Found
 
@@ -36,8 +37,7 @@ PROBES: Mapping[str, tuple[Level, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """The outcome: `open` names each probe that was not blocked, with what it got."""
 
     found: Found

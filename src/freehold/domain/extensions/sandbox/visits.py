@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 MOST = 50
 # What a host is called at all; a text that is none is not kept.
 HOST = re.compile(r"[^\s/@?#\\\x00-\x1f\x7f]{1,253}")
@@ -14,8 +16,7 @@ HOST = re.compile(r"[^\s/@?#\\\x00-\x1f\x7f]{1,253}")
 How = Literal["connected", "resolved", "refused", "failed", "waiting"]
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(msgspec.Struct, frozen=True):
     """A destination. `port` is 0 where only a name was asked for; `reason` says why there was no connection."""
 
     host: str

@@ -8,8 +8,9 @@ verify elsewhere, where nobody normalises.
 """
 
 import unicodedata
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from freehold.kernel.crypto.passwords.bcrypt_engine import LONGEST_PASSWORD_BYTES as LONGEST_BCRYPT_BYTES
 from freehold.kernel.errors import BadRequest
@@ -30,8 +31,7 @@ class PasswordNotUsable(BadRequest):
     code = "password_not_usable"
 
 
-@dataclass(frozen=True)
-class HashPolicy:
+class HashPolicy(msgspec.Struct, frozen=True):
     """How a tenant hashes new passwords. `cost` is bcrypt's; memory and passes are Argon2id's (OWASP's figures)."""
 
     scheme: Literal["bcrypt", "argon2id"] = "bcrypt"

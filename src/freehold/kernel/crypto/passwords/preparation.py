@@ -7,7 +7,7 @@ In storage this is a first part in front of the scheme's own string, and absent 
 `e` is the encoding, `prefix` and `suffix` are the salt in unpadded base64.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from freehold.kernel.crypto.passwords.scheme import PasswordEncoding, decode_base64, encode_base64
 
@@ -22,8 +22,7 @@ _CODECS: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Preparation:
+class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     """The steps between the password as typed and the bytes that are hashed."""
 
     encoding: PasswordEncoding = "utf8"

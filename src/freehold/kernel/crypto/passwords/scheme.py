@@ -9,7 +9,6 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -88,8 +87,7 @@ class Imported(NamedTuple):
     suffix: bytes = b""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scheme:
+class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     """One way of hashing passwords.
 
     `algorithms` are its names in the import form, `identifiers` the first words of its storage strings.

@@ -7,10 +7,11 @@ are then left out too.
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from freehold.kernel import vault
 from freehold.kernel.declare import TenantScope

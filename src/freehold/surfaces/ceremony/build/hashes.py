@@ -6,7 +6,6 @@ most identities have in common goes the quick way of `formats.PlainWriter`; the 
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
@@ -49,8 +48,7 @@ where l.tenant_id = :tenant_id and one_of(l.identity, :ids)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(msgspec.Struct, frozen=True):
     """What a range of owners has in the vault, still sealed, in the order of owners and names."""
 
     rows: list[Row]

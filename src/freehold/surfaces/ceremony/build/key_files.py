@@ -1,7 +1,6 @@
 """Private keys as files that other programs read: a JWK set, and PKCS #8 with the certificate beside it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -14,8 +13,7 @@ FOLDER = "private-keys"
 JWK_SET = "private-keys.jwks.json"
 
 
-@dataclass(frozen=True, slots=True)
-class PrivateKey:
+class PrivateKey(msgspec.Struct, frozen=True):
     """A private key with what is known of it."""
 
     kid: str

@@ -4,7 +4,8 @@ A finished export is read again with this, independent of the library that wrote
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from freehold.kernel.errors import FreeholdError
 
@@ -19,8 +20,7 @@ class BadMessage(FreeholdError):
     code = "bad_message"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """The outside of a message: for each recipient the key id or, in newer messages, the fingerprint."""
 
     recipients: tuple[str, ...]

@@ -1,7 +1,6 @@
 """A finished export's row and key: made together, read while the export may be released, ended together."""
 
 import base64
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -35,8 +34,7 @@ class Gone(FreeholdError):
     status, code = 410, "export_gone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artefact:
+class Artefact(msgspec.Struct, frozen=True, kw_only=True):
     """A sealed export as it is kept."""
 
     id: str
@@ -92,8 +90,7 @@ class Artefact:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewArtefact:
+class NewArtefact(msgspec.Struct, frozen=True, kw_only=True):
     """What makes a row: a file that is in its place, and what was decided about it."""
 
     id: str

@@ -7,14 +7,14 @@ nothing beyond the last look; setting it forward ends the export early, which is
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-@dataclass(frozen=True, slots=True)
-class Uptime:
+class Uptime(msgspec.Struct, frozen=True):
     """How long the machine has been running, time asleep included, and since which start."""
 
     boot_id: str
@@ -34,8 +34,7 @@ def read_uptime() -> Uptime:
     return Uptime(boot_id, time.clock_gettime_ns(clock) // 1_000_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(msgspec.Struct, frozen=True):
     """What was known at the last look."""
 
     created_at_ms: int

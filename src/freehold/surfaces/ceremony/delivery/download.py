@@ -7,7 +7,8 @@ side of having sent it; while a download lasts it is asked again and again wheth
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from freehold.domain.administrators import Acting
 from freehold.domain.audit import AuditActor
@@ -46,8 +47,7 @@ _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")
 _log = log.get_logger("ceremony")
 
 
-@dataclass(frozen=True, slots=True)
-class _Delivery:
+class _Delivery(msgspec.Struct, frozen=True):
     """One download that may begin."""
 
     store: Store

@@ -4,9 +4,10 @@ A ticket that has begun a download can continue it while its minute lasts; whoev
 takes a fresh sign-in but no second start from the beginning.
 """
 
-from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+
+import msgspec
 
 from freehold.domain.audit import AuditActor
 from freehold.kernel.crypto.ids import new_token
@@ -20,8 +21,7 @@ LIFETIME = timedelta(seconds=60)
 _LIFETIME_MS = int(LIFETIME.total_seconds() * 1000)
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """A ticket that was found."""
 
     value_hash: str

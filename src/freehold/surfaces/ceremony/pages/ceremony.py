@@ -1,8 +1,9 @@
 """One ceremony as a checklist from top to bottom: what is asked for, who did what, what is missing, and its forms."""
 
 import json
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from freehold.domain import audit, ceremonies
 from freehold.domain.administrators import Acting, list_administrators, require_admin
@@ -40,8 +41,7 @@ Status = Literal["done", "now", "later", "void"]
 SIGNATURE_KINDS = ("pdf", "cms", "openpgp", "scan")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the checklist; `name` chooses its texts and forms."""
 
     name: str

@@ -5,7 +5,8 @@ that asks for them, and go on with the answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from freehold.domain.administrators import Acting, FreshAuthenticationNeeded, find_administrator, require_admin
 from freehold.domain.administrators.factors import factors_of
@@ -27,8 +28,7 @@ _PREFIX, _CONFIRMS = "confirm_", "confirms"
 _NOT_KEPT = frozenset({"csrf_token", "passkey", f"{_PREFIX}password", f"{_PREFIX}code", _CONFIRMS})
 
 
-@dataclass(frozen=True, slots=True)
-class Entered:
+class Entered(msgspec.Struct, frozen=True):
     """Somebody who may act now, with the cookie of the session when it was just renewed."""
 
     acting: Acting

@@ -2,11 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from freehold.domain import ceremonies
 from freehold.domain.administrators import Acting, require_admin
@@ -47,8 +47,7 @@ _FIELDS = {
 """Beside which field a refusal is shown; what is said of a key is shown beside that key."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
+class Typed(msgspec.Struct, frozen=True, kw_only=True):
     """What stands in the form."""
 
     kinds: tuple[str, ...] = ()
@@ -60,7 +59,7 @@ class Typed:
     recipients: tuple[tuple[str, str], ...] = (("", ""),)
     """E-mail and key of each; the first is the requester's, whose e-mail is known."""
     version: str = ""
-    problems: Mapping[str, FreeholdError | str] = field(default_factory=lambda: defaultdict(str))
+    problems: Mapping[str, FreeholdError | str] = msgspec.field(default_factory=lambda: defaultdict(str))
 
 
 async def show_list(request: Request) -> Response:
@@ -189,7 +188,7 @@ async def _refused(
         problems.setdefault(f"key_{at}", error)
     elif error.code in _FIELDS:
         problems.setdefault(_FIELDS[error.code], error)
-    typed = Typed(**{name: getattr(typed, name) for name in Typed.__slots__} | {"problems": problems})
+    typed = replace(typed, problems=problems)
     known = isinstance(error, KeyRefused) or error.code in _FIELDS
     return await _form(request, acting, typed, ceremony, problem="request.see_below" if known else error)
 
