@@ -4,6 +4,7 @@ The worker notes every call of a method as a name and its arguments. What has th
 would have failed there.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,6 +61,7 @@ METHODS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """By trigger. Some have no flow yet that calls them: their actions can be written and tried, and are not run."""
 
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 LARGEST_METADATA = 32_768
 
 
@@ -92,8 +94,13 @@ def _key_and_value(name: str, given: Sequence[Any]) -> None:
         raise BadCommand(f"{name} takes at most {LARGEST_METADATA} bytes")
 
 
+def are_scopes(value: Any) -> bool:
+    """Whether this is a list of scopes, each of the characters that one may have (RFC 6749 section 3.3)."""
+    return isinstance(value, list) and all(isinstance(each, str) and _SCOPE.fullmatch(each) for each in value)
+
+
 def _scope(name: str, given: Sequence[Any]) -> None:
-    if not given or not isinstance(given[0], str) or not given[0] or any(c.isspace() for c in given[0]):
+    if not are_scopes(list(given[:1]) or [None]):
         raise BadCommand(f"{name} takes one scope")
 
 
@@ -112,7 +119,8 @@ def _url(name: str, given: Sequence[Any]) -> None:
         parts = None
     if parts is None or parts.scheme not in {"https", "http"} or not parts.hostname:
         raise BadCommand(f"{name} takes an absolute URL")
-    query = given[1].get("query", {}) if len(given) > 1 and isinstance(given[1], dict) else {}
+    options = (given[1] if len(given) > 1 else None) or {}
+    query = options.get("query", {}) if isinstance(options, dict) else None
     if not isinstance(query, dict) or not all(isinstance(value, str | int | float) for value in query.values()):
         raise BadCommand(f"{name} takes a query of strings")
 
@@ -120,6 +128,11 @@ def _url(name: str, given: Sequence[Any]) -> None:
 def _text(name: str, given: Sequence[Any]) -> None:
     if any(not isinstance(each, str | None) for each in given):
         raise BadCommand(f"{name} takes texts")
+
+
+def _user(name: str, given: Sequence[Any]) -> None:
+    if not given or not isinstance(given[0], str):
+        raise BadCommand(f"{name} takes the id of a user")
 
 
 def _form(name: str, given: Sequence[Any]) -> None:
@@ -132,7 +145,7 @@ def _moment(name: str, given: Sequence[Any]) -> None:
 
 
 def _mode(name: str, given: Sequence[Any]) -> None:
-    if not given or given[0] not in {"persistent", "non-persistent"}:
+    if not given or given[0] not in ("persistent", "non-persistent"):  # in a set only what can be hashed is looked for
         raise BadCommand(f"{name} takes persistent or non-persistent")
 
 
@@ -140,7 +153,7 @@ _CHECKS = {
     "setCustomClaim": _key_and_value, "setAppMetadata": _key_and_value, "setUserMetadata": _key_and_value,
     "setMetadata": _key_and_value, "addScope": _scope, "removeScope": _scope, "addTargetScope": _scope,
     "removeTargetScope": _scope, "setTargetScopes": _scopes, "sendUserTo": _url, "deny": _text, "error": _text,
-    "recordMethod": _url, "setPrimaryUser": _text, "setExpiresAt": _moment, "setIdleExpiresAt": _moment,
+    "recordMethod": _url, "setPrimaryUser": _user, "setExpiresAt": _moment, "setIdleExpiresAt": _moment,
     "setCookieMode": _mode, "drop": _text, "retry": _text, "setResultUrl": _url,
     "deleteMetadata": _key_and_value, "render": _form,
 }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from freehold.domain.extensions import hooks
-from freehold.domain.extensions.commands import METHODS, BadCommand, checked
+from freehold.domain.extensions.commands import METHODS, BadCommand, are_scopes, checked
 from freehold.domain.extensions.executions import Execution, keep
 from freehold.domain.extensions.running import Deadline, deployed_at, legacy_script, run, script_of, secrets_of
 from freehold.domain.extensions.sandbox import ScriptError
@@ -77,7 +77,7 @@ async def run_credentials_exchange(
         return found
     if isinstance(answered, dict):
         scope = answered.pop("scope", None)
-        if isinstance(scope, list) and all(isinstance(each, str) for each in scope):
+        if are_scopes(scope):
             found.scopes = scope
         found.claims |= answered
     event = {
@@ -88,7 +88,7 @@ async def run_credentials_exchange(
     commands, failed = await run_actions(services, tenant, trigger, event, found.executions, deadline)
     for name, values in commands:
         if name == "access.deny":
-            code = values[0] if values and values[0] in {"invalid_scope", "invalid_request"} else "server_error"
+            code = values[0] if values and values[0] in ("invalid_scope", "invalid_request") else "server_error"
             found.denied = (code, str(values[1] if len(values) > 1 else values[0] if values else "Access denied"))
         elif name == "accessToken.setCustomClaim":
             found.claims[values[0]] = values[1] if len(values) > 1 else None

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from freehold.domain.extensions import rules
-from freehold.domain.extensions.commands import METHODS, BadCommand, checked
+from freehold.domain.extensions.commands import METHODS, BadCommand, are_scopes, checked
 from freehold.domain.extensions.executions import Execution
 from freehold.domain.extensions.rule_client import access_token, wants_client
 from freehold.domain.extensions.running import Deadline, deployed_at, legacy_script, run, script_of, secrets_of
@@ -190,11 +190,11 @@ def _take_context(context: Mapping[str, Any], verdict: Verdict, facts: Facts, *,
         verdict.id_token |= id_token
     if isinstance(access_token, dict):
         scope = access_token.pop("scope", None)
-        if isinstance(scope, list) and all(isinstance(each, str) for each in scope):
+        if are_scopes(scope):
             verdict.scopes = scope
         verdict.access_token |= access_token
     multifactor = context.get("multifactor")
-    if isinstance(multifactor, dict) and multifactor.get("provider") not in {None, "none"}:
+    if isinstance(multifactor, dict) and multifactor.get("provider") not in (None, "none"):
         verdict.multifactor = multifactor
     primary = context.get("primaryUser")
     if isinstance(primary, str) and primary != facts.user.get("user_id"):
@@ -341,7 +341,7 @@ def _take_commands(commands: list[tuple[str, list[Any]]], verdict: Verdict, fact
                     "interaction_required", "The user has to be sent to another page, which is not possible.",
                 )  # fmt: skip
             else:
-                query = given[1].get("query", {}) if len(given) > 1 else {}
+                query = given[1].get("query", {}) if len(given) > 1 and given[1] else {}
                 verdict.redirect = _with_query(given[0], {**query, **_state(facts)})
         elif name == "multifactor.enable":
             options = given[1] if len(given) > 1 and isinstance(given[1], dict) else {}
