@@ -6,13 +6,14 @@ imports this. What a running server can do for us is asked of it before the comm
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from freehold.cli.quick import did_a_running_server
-from freehold.kernel.errors import FreeholdError
+from freehold.kernel.errors import FreeholdError, Unavailable
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command. An expected refusal is one sentence on standard error and exit status 1."""
+    """Run the command. An expected refusal, by us or by the operating system, is one sentence and exit status 1."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if did_a_running_server(words):
@@ -21,5 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         app(args=words, prog_name="freehold")
     except FreeholdError as error:
-        print(f"freehold: {error.message}", file=sys.stderr)
-        raise SystemExit(1) from None
+        # A database that does not answer says why below; the sentence is the same for everybody, the reason for us.
+        reason = str(error.__cause__ or "") if isinstance(error, Unavailable) else ""
+        _stop(f"{error.message}: {reason}" if reason else error.message)
+    except OSError as error:
+        _stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _stop(sentence: str) -> NoReturn:
+    print(f"freehold: {sentence}", file=sys.stderr)
+    raise SystemExit(1) from None

@@ -70,6 +70,8 @@ def auth0(
     """
 
     async def run() -> None:
+        if not (users or hashes or mfa or config or signing_key):
+            raise BadRequest("Say what to import: --users, --hashes, --mfa, --config or --signing-key.")
         settings = settings_for(data, database)
         async with opened(settings) as installation:
             scope = await chosen_tenant(installation, tenant)
@@ -81,7 +83,7 @@ def auth0(
                     config=config,
                     signing_keys={kid: Path(file) for kid, file in _pairs(signing_key, "--signing-key KID=FILE")},
                     connections=dict(_pairs(connection, "--connection OLD=NEW")),
-                    keywords=json.loads(keywords.read_text()) if keywords else {},
+                    keywords=_keywords(keywords) if keywords else {},
                 )
                 with _bar() as progress:
                     work = Auth0Import(installation.store, scope, sources, progress, temporary=settings.data.temporary)
@@ -107,6 +109,17 @@ def auth0(
                 _show(found, report, as_json)
 
     asyncio.run(run())
+
+
+def _keywords(path: Path) -> dict[str, Any]:
+    """What stands for the keywords of a configuration. Raises BadRequest for a file that is no JSON object."""
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise BadRequest(f'{path} must be a JSON object, {{"KEY": "value"}}.')
+    return found
 
 
 @contextmanager

@@ -67,5 +67,5 @@ async def chosen_tenant(installation: Installation, name: str | None) -> TenantS
     if len(tenants) == 1:
         return tenants[0]
     if not tenants:
-        raise NotFound("There is no tenant here.")
+        raise NotFound(f"There is no tenant in {installation.settings.data_dir}. Is --data right, and --database?")
     raise BadRequest(f"Say which tenant with --tenant: {', '.join(tenant.name for tenant in tenants)}")

@@ -9,6 +9,7 @@ import typer
 from freehold.cli.certificates import certify_tenants
 from freehold.cli.options import DatabaseOption, DataOption, JsonOption, opened, settings_for
 from freehold.cli.output import row_progress
+from freehold.domain.tenants.directory import check_domain
 from freehold.domain.tenants.lifecycle import relocate
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Transaction
@@ -34,6 +35,8 @@ def restore(
     """Restore all of it or nothing. A damaged archive, an unknown version or a tenant that exists is refused."""
 
     async def run() -> None:
+        if domain is not None:
+            check_domain(domain)
         async with opened(settings_for(data, database)) as installation:
 
             async def adopt(tx: Transaction, facts: TenantFacts) -> TenantScope:

@@ -8,11 +8,13 @@ import typer
 
 from freehold.app import build_edge
 from freehold.cli.certificates import certify_tenants
-from freehold.cli.options import DatabaseOption, DataOption, opened
+from freehold.cli.options import DatabaseOption, DataOption, Installation, opened
 from freehold.cli.ready import ready_facts, write_ready_file
 from freehold.domain.tenants import lifecycle
 from freehold.kernel.config import Settings, load_settings
+from freehold.kernel.control.ask import is_served
 from freehold.kernel.crypto.passwords import HashPolicy
+from freehold.kernel.errors import Conflict
 from freehold.kernel.http.server import Tls, bind, serve
 from freehold.kernel.log import configure, get_logger
 from freehold.kernel.memory import keep_memory_private
@@ -68,9 +70,21 @@ def up(
 async def prepare(settings: Settings, public: str) -> tuple[dict[str, Any], Tls]:
     """Bring the schema up to date and see to the first tenant; the facts of the ready-file, and the certificate."""
     async with opened(settings) as installation:
+        await _check_alone(installation, public)
         await lifecycle.refresh(installation.store, installation.tenants)
         tenant = await lifecycle.ensure_first(installation.store, installation.tenants, public)
         return await ready_facts(installation.store, tenant, settings), await certify_tenants(installation)
+
+
+async def _check_alone(installation: Installation, public: str) -> None:
+    """Check that no server is up whose tenants this start would move to another address. Raises Conflict."""
+    tenants = await installation.tenants.all()
+    if not tenants or any(tenant.domain == public for tenant in tenants):
+        return
+    folder = installation.settings.data.root
+    if is_served(str(folder)):
+        first = min(tenants, key=lambda tenant: len(tenant.domain))
+        raise Conflict(f"A server is up on {folder} already, at {first.issuer}. Stop it, or choose another --data.")
 
 
 def public_domain(settings: Settings, port: int) -> str:

@@ -29,6 +29,9 @@ _TENANT_AT = re.compile(r"[A-Za-z0-9._-]+@")
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 # Without TLS only to a service on this machine.
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+PUBLIC_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:]+\])(?::[0-9]{{1,5}})?")
+"""A host as browsers write it, with a port unless it is that of HTTPS."""
 _SMTP_URL = re.compile(r"smtps?://(?:[^\s/@:]+(?::[^\s/@]*)?@)?(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?/?")
 _S3_URL = re.compile(r"(?:https://[^/?#@]+|http://(?:localhost|127\.0\.0\.1)(?::[0-9]+)?)/[a-z0-9.-]{3,63}(?:/[^?#]*)?")
 
@@ -372,6 +375,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = False
 
     def __post_init__(self) -> None:
+        if not PUBLIC_DOMAIN.fullmatch(self.domain):
+            raise ValueError("domain is host or host:port in lower case, such as login.example.com, without https://")
         if (self.tls_certificate is None) != (self.tls_private_key is None):
             raise ValueError("tls_certificate and tls_private_key are given together or not at all")
         for name in ("trusted_proxies", "metrics_networks"):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from freehold.kernel.clock import FakeClock
-from freehold.kernel.errors import Unavailable
+from freehold.kernel.errors import BadRequest, Unavailable
 from freehold.kernel.store import Column, Store, Table, UniqueViolation, create_schema, open_store
 from freehold.kernel.store.sqlite import SqliteStore
 from freehold.kernel.store.sqlite_connection import InsecureFile
@@ -337,7 +337,7 @@ async def test_closing_does_not_wait_for_a_long_search(sqlite: SqliteStore) -> N
 
 
 def test_an_unknown_url_is_refused(clock: FakeClock) -> None:
-    with pytest.raises(ValueError, match="sqlite:///"):
+    with pytest.raises(BadRequest, match="sqlite:///"):
         open_store("mysql://localhost/freehold", clock=clock)
 
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from freehold.kernel.clock import Clock
+from freehold.kernel.config import PUBLIC_DOMAIN
 from freehold.kernel.crypto.ids import new_client_id, new_id
 from freehold.kernel.crypto.sealing import Keyring, Sealer
 from freehold.kernel.declare.registry import Registry
@@ -73,6 +74,7 @@ class TenantDirectory:
         Raises BadRequest for a name that is no DNS label, Conflict when name or domain is taken.
         """
         check_name(name)
+        check_domain(domain)
         async with self.store.transaction() as tx:
             tenant = await self.create_in(tx, name, domain, tenant_id=tenant_id)
             if not bare:
@@ -150,6 +152,12 @@ def check_name(name: str) -> None:
     """Refuse a tenant name that is not one lower-case DNS label. Raises BadRequest."""
     if not _NAME.fullmatch(name):
         raise BadRequest("A tenant's name has 1 to 63 lower-case letters, digits and hyphens, none at the ends.")
+
+
+def check_domain(domain: str) -> None:
+    """Refuse what cannot stand in an issuer. Raises BadRequest."""
+    if not PUBLIC_DOMAIN.fullmatch(domain):
+        raise BadRequest("A domain is host or host:port in lower case, such as login.example.com, without https://.")
 
 
 async def bootstrap(tx: Transaction, tenant: TenantScope) -> None:

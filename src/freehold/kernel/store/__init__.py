@@ -6,6 +6,7 @@ the next.
 """
 
 from freehold.kernel.clock import Clock
+from freehold.kernel.errors import BadRequest
 from freehold.kernel.store.api import (
     Dialect,
     JsonPath,
@@ -61,7 +62,10 @@ __all__ = [
 
 
 def open_store(url: str, *, clock: Clock) -> Store:
-    """The store at `sqlite:///path`, `sqlite:///:memory:` (private, gone when closed) or `postgresql://...`."""
+    """The store at `sqlite:///path`, `sqlite:///:memory:` (private, gone when closed) or `postgresql://...`.
+
+    Raises BadRequest for any other.
+    """
     if url.startswith("sqlite:///"):
         return SqliteStore(url.removeprefix("sqlite:///"), clock=clock)
     if url.startswith(("postgresql://", "postgres://")):
@@ -69,4 +73,4 @@ def open_store(url: str, *, clock: Clock) -> Store:
         from freehold.kernel.store.postgresql import PostgresqlStore
 
         return PostgresqlStore(url, clock=clock)
-    raise ValueError("A store's URL starts with sqlite:/// or postgresql://")
+    raise BadRequest("A database's URL starts with sqlite:/// or postgresql://")
