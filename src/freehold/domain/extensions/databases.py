@@ -157,7 +157,8 @@ def user_of(answered: Any, *, prefix: str = "auth0|") -> ExternalUser | None:
     id_ = answered.get("user_id", answered.get("id"))
     if isinstance(id_, int) and not isinstance(id_, bool):
         id_ = str(id_)
-    if not isinstance(id_, str) or not 0 < len(id_) <= LONGEST_ID or not id_.isprintable():
+    id_ = id_.removeprefix(prefix) if isinstance(id_, str) else None
+    if id_ is None or not 0 < len(id_) <= LONGEST_ID or not id_.isprintable():
         raise ScriptFailed(FAILED)
     profile: dict[str, Any] = {}
     for name in _TEXTS:
@@ -173,7 +174,7 @@ def user_of(answered: Any, *, prefix: str = "auth0|") -> ExternalUser | None:
     factors = answered.get("mfa_factors")
     kept = tuple(each for each in factors if isinstance(each, dict)) if isinstance(factors, list) else ()
     tokens = {name: answered[name] for name in TOKENS if isinstance(answered.get(name), str)}
-    return ExternalUser(id_.removeprefix(prefix), profile, kept, tokens)
+    return ExternalUser(id_, profile, kept, tokens)
 
 
 def _failure(error: ScriptError) -> ScriptFailed:

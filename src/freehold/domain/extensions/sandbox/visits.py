@@ -4,7 +4,6 @@ Names and ports only. What was sent, and the address of a page, stay between the
 """
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -26,8 +25,7 @@ class Visit(msgspec.Struct, frozen=True):
     times: int = 1
 
 
-@dataclass(eq=False, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, eq=False):
     """One that is not over."""
 
     host: str
