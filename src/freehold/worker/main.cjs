@@ -3,9 +3,9 @@
 //
 //   in   load    a version of a script          out  ready    once, when it can take calls
 //        modules a package of npm modules, in parts  began    a call runs
-//        call    run a function                      log      a line of output
+//        call    run functions, in their order       log      a line of output
 //        answer  to an `ask`                         ask      something of the server, for a call
-//        ping                                        done     the value or the error of a call
+//                                                    done     the value or the error of a function
 
 const frames = require('./frames.cjs');
 const egress = require('./egress.cjs');
@@ -14,7 +14,7 @@ const { ScriptContext } = require('./contexts.cjs');
 const { AsyncLocalStorage } = require('node:async_hooks');
 
 const LOG_LINE = 16 * 1024;
-const { stringify } = JSON;
+const { parse, stringify } = JSON;
 const { hrtime } = process;
 const exit = process.reallyExit.bind(process);
 
@@ -77,37 +77,47 @@ function begin(frame) {
     calls.send({ t: 'late', id: frame.id });
     return;
   }
-  const call = { id: frame.id, key: frame.script, asks: new Map(), over: false, next: 1 };
-  running.set(call.id, call);
-  calls.send({ t: 'began', id: call.id });
-  current.run(call, run, call, frame);
+  calls.send({ t: 'began', id: frame.id });
+  runAll(frame);
 }
 
-async function run(call, frame) {
+// One function after the other, as long as their kind knows what the next one is given: see `follow` in the kinds.
+async function runAll(frame) {
+  const { id, steps } = frame;
+  const asked = { next: 1 };
+  let given = frame.args;
+  for (let n = 0; given !== null; n++) {
+    const { script, fn, secrets } = steps[n];
+    const last = n === steps.length - 1;
+    const call = { id, n, key: script, fn, given, secrets: frame.secrets[secrets], most: last ? 0 : frame.most, asked, asks: new Map(), over: false, began: hrtime.bigint() };
+    running.set(id, call);
+    given = await current.run(call, run, call);
+  }
+}
+
+async function run(call) {
   let context;
   try {
-    context = contextOf(frame.script, frame.secrets);
+    context = contextOf(call.key, call.secrets);
   } catch (error) {
-    finish(call, context, failed(context, error, 'load'));
-    return;
+    return finish(call, context, failed(context, error, 'load'));
   }
   let outcome;
   try {
-    const found = context.run(frame.fn);
+    const found = context.run(call.fn);
     if (typeof found !== 'function') {
-      finish(call, context, { ok: false, error: { kind: 'load', type: 'NoSuchFunction', message: `The script has no function ${frame.fn}` } });
-      return;
+      return finish(call, context, { ok: false, error: { kind: 'load', type: 'NoSuchFunction', message: `The script has no function ${call.fn}` } });
     }
     const { parse } = context.helpers;
-    const given = parse(frame.args);
-    const tools = { ask: (name, content) => ask(call, name, content), secrets: parse(frame.secrets), helpers: context.helpers, context };
+    const given = parse(call.given);
+    const tools = { ask: (name, content) => ask(call, name, content), secrets: parse(call.secrets), helpers: context.helpers, context };
     const value = await context.kind.invoke(found, given, tools);
     const text = context.helpers.stringify(value === undefined ? null : value);
     outcome = { ok: true, value: text === undefined ? 'null' : text };
   } catch (error) {
     outcome = failed(context, error, 'script');
   }
-  finish(call, context, outcome);
+  return finish(call, context, outcome);
 }
 
 function failed(context, error, kind) {
@@ -128,8 +138,9 @@ function describe(error) {
   };
 }
 
+// Says how a function ended; answers what the next one is given, or null when it is the server's turn.
 function finish(call, context, outcome) {
-  if (call.over) return;
+  if (call.over) return null;
   call.over = true;
   running.delete(call.id);
   const { error } = outcome;
@@ -142,8 +153,20 @@ function finish(call, context, outcome) {
   // A script whose call changed the language for the next one starts anew.
   const spoilt = context !== undefined && isSpoilt(context);
   if (spoilt) contexts.delete(call.key);
-  if (!calls.send({ t: 'done', id: call.id, ...outcome, spoilt })) {
-    calls.send({ t: 'done', id: call.id, ok: false, error: { kind: 'output', type: 'AnswerTooLarge', message: 'The answer is too large' }, spoilt });
+  const next = outcome.ok ? following(call, context, outcome.value) : null;
+  const said = { t: 'done', id: call.id, n: call.n, ms: Number(hrtime.bigint() - call.began) / 1e6, spoilt };
+  if (calls.send({ ...said, ...outcome, more: next !== null })) return next;
+  calls.send({ ...said, ok: false, error: { kind: 'output', type: 'AnswerTooLarge', message: 'The answer is too large' } });
+  return null;
+}
+
+// An answer that the server may refuse (for its size, or half a character) is for the server to see first.
+function following(call, context, text) {
+  if (text.length > call.most || context.kind.follow === undefined || /\\ud[89a-f]/i.test(text)) return null;
+  try {
+    return context.kind.follow(parse(text), call.given);
+  } catch {
+    return null;
   }
 }
 
@@ -163,7 +186,7 @@ function isSpoilt(context) {
 function ask(call, name, content) {
   return new Promise((keep, fail) => {
     if (call.over) return;
-    const number = call.next++;
+    const number = call.asked.next++;
     call.asks.set(number, { keep, fail });
     calls.send({ t: 'ask', id: call.id, n: number, name: String(name), content: stringify(content === undefined ? null : content) });
   });

@@ -70,6 +70,30 @@ class TestRules:
 
         assert (verdict.denied, len(verdict.rules)) == (denied, 1)
 
+    async def test_each_is_recorded_with_what_it_was_given_although_one_call_runs_them(
+        self, extended: Extended
+    ) -> None:
+        for name in ("a", "b"):
+            await self.rule(
+                extended, f"console.log('{name}'); user.at = '{name}'; callback(null, user, context)", name=name
+            )
+        await self.rule(extended, "console.log('c'); throw new Error('broken')", name="c")
+        await self.rule(extended, "callback(null, user, context)", name="d")
+
+        verdict = await run_post_login(extended.services, extended.tenant, extended.facts())
+
+        execution = verdict.executions[0]
+        assert [worker.calls_made for worker in extended.services.sandbox.workers if worker.tenant] == [1]
+        assert (execution.status, len(verdict.rules)) == ("partial", 3)
+        assert [
+            (result["action_name"], result["given"][0].get("at"), [line["text"] for line in result["logs"]])
+            for result in execution.results
+        ] == [("a", None, ["a"]), ("b", "a", ["b"]), ("c", "b", ["c"])]
+        assert ["error" in result for result in execution.results] == [False, False, True]
+        assert [result["given"][2]["domain"] for result in execution.results] == [extended.tenant.domain] * 3
+        times = [(result["started_at"], result["ended_at"]) for result in execution.results]
+        assert sorted(times) == times
+
     async def test_configuration_is_theirs_and_masked_in_what_is_kept(self, extended: Extended) -> None:
         await extended.make(RULES_CONFIGS, {"value": "very-secret"}, server={"key": "KEY"})
         await self.rule(

@@ -14,8 +14,8 @@ from freehold.domain.extensions import rules
 from freehold.domain.extensions.commands import METHODS, BadCommand, are_scopes, checked
 from freehold.domain.extensions.executions import Execution
 from freehold.domain.extensions.rule_client import access_token, wants_client
-from freehold.domain.extensions.running import Deadline, deployed_at, legacy_script, run, script_of, secrets_of
-from freehold.domain.extensions.sandbox import Outcome
+from freehold.domain.extensions.running import Deadline, deployed_at, legacy_script, run_all, script_of, secrets_of
+from freehold.domain.extensions.sandbox import Outcome, Step
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.store import Store
 
@@ -127,23 +127,31 @@ async def _run_rules(
     user, context = _rule_user(facts), _rule_context(tenant, facts, came_back=came_back)
     execution = Execution(RULES_TRIGGER, tenant.clock.now_ms())
     verdict.executions.append(execution)
-    # All are found before the first runs: after each wait the store looks anew whether something changed.
-    scripts = [await legacy_script(services, tenant, rule.id, rule.script, "rule") for rule in enabled]
-    for rule, script in zip(enabled, scripts, strict=True):
-        outcome = await run(
-            services, tenant, script, "", [user, context, around], name=rule.name, execution=execution,
-            deadline=deadline, secret_values=configuration, answers=ask, hidden=[token] if token else (),
+    steps = []
+    for rule in enabled:
+        script = await legacy_script(services, tenant, rule.id, rule.script, "rule")
+        steps.append((rule.name, Step(script, "", configuration)))
+    at = 0
+    while at < len(steps):
+        outcomes = await run_all(
+            services, tenant, steps[at:], [user, context, around], execution=execution, deadline=deadline, answers=ask,
+            hidden=[token] if token else (), following=lambda answered, given: [*answered, given[2]],
         )  # fmt: skip
-        verdict.rules.append(rule.id)
-        if outcome.error is not None:
-            verdict.denied = _refusal_of_rule(outcome)
-            return
-        answered = outcome.value
-        if not (isinstance(answered, list) and len(answered) == 2 and all(isinstance(each, dict) for each in answered)):
-            verdict.denied = ("access_denied", FAILED)
-            return
-        user, context = answered
+        for outcome in outcomes:
+            verdict.rules.append(enabled[at].id)
+            at += 1
+            if outcome.error is not None:
+                verdict.denied = _refusal_of_rule(outcome)
+                return
+            if not _is_pipeline_answer(outcome.value):
+                verdict.denied = ("access_denied", FAILED)
+                return
+            user, context = outcome.value
     _take_context(context, verdict, facts, came_back=came_back)
+
+
+def _is_pipeline_answer(answered: Any) -> bool:
+    return isinstance(answered, list) and len(answered) == 2 and all(isinstance(each, dict) for each in answered)
 
 
 def _rule_user(facts: Facts) -> dict[str, Any]:
@@ -189,10 +197,10 @@ def _take_context(context: Mapping[str, Any], verdict: Verdict, facts: Facts, *,
     if isinstance(id_token, dict):
         verdict.id_token |= id_token
     if isinstance(access_token, dict):
-        scope = access_token.pop("scope", None)
+        scope = access_token.get("scope")
         if are_scopes(scope):
             verdict.scopes = scope
-        verdict.access_token |= access_token
+        verdict.access_token |= {name: value for name, value in access_token.items() if name != "scope"}
     multifactor = context.get("multifactor")
     if isinstance(multifactor, dict) and multifactor.get("provider") not in (None, "none"):
         verdict.multifactor = multifactor
@@ -247,39 +255,42 @@ async def _run_actions(
         return
     execution = Execution(TRIGGER, tenant.clock.now_ms())
     verdict.executions.append(execution)
-    ready = [
-        (name, await script_of(services.store, tenant, version), await secrets_of(services.store, tenant, version))
-        for name, version in bound
-    ]
-    for index, (name, script, secret_values) in enumerate(ready):
-        if resume_at is not None and index < resume_at:
-            continue
+    steps = []
+    for index, (name, version) in enumerate(bound):
         handler = "onContinuePostLogin" if index == resume_at else "onExecutePostLogin"
-        around = {
-            "trigger": TRIGGER, "methods": METHODS[TRIGGER], "can_redirect": facts.can_redirect,
-            "rules": verdict.rules, "domain": tenant.domain, "state": facts.state,
-        }  # fmt: skip
-        outcome = await run(
-            services, tenant, script, handler, [_event(tenant, facts, verdict), around], name=name,
-            execution=execution, deadline=deadline, secret_values=secret_values, answers=ask,
+        script = await script_of(services.store, tenant, version)
+        steps.append((name, Step(script, handler, await secrets_of(services.store, tenant, version))))
+    around = {
+        "trigger": TRIGGER, "methods": METHODS[TRIGGER], "can_redirect": facts.can_redirect,
+        "rules": verdict.rules, "domain": tenant.domain, "state": facts.state,
+    }  # fmt: skip
+    at = resume_at or 0
+    while at < len(steps):
+        # One that changes the event, or ends the flow, is the last of its call: the next gets a new event.
+        given = [_event(tenant, facts, verdict), around]
+        first = len(execution.results)
+        outcomes = await run_all(
+            services, tenant, steps[at:], given, execution=execution, deadline=deadline, answers=ask
         )  # fmt: skip
-        if outcome.error is not None:
-            if outcome.error.kind == "load" and outcome.error.type == "NoSuchFunction" and index == resume_at:
-                continue  # an action that was sent back needs no function to go on
-            verdict.denied = ("access_denied", FAILED)
-            return
-        try:
-            _take_commands(checked(TRIGGER, outcome.value), verdict, facts)
-        except BadCommand as error:
-            execution.status = "partial"
-            execution.results[-1]["error"] = {"id": "command", "msg": str(error), "url": ""}
-            verdict.denied = ("access_denied", FAILED)
-            return
-        if verdict.redirect is not None:
-            verdict.resume_at, execution.status = index, "suspended"
-            return
-        if verdict.denied is not None:
-            return
+        for result, outcome in zip(execution.results[first:], outcomes, strict=True):
+            at += 1
+            if outcome.error is not None:
+                if outcome.error.kind == "load" and outcome.error.type == "NoSuchFunction" and at - 1 == resume_at:
+                    continue  # an action that was sent back needs no function to go on
+                verdict.denied = ("access_denied", FAILED)
+                return
+            try:
+                _take_commands(checked(TRIGGER, outcome.value), verdict, facts)
+            except BadCommand as error:
+                execution.status = "partial"
+                result["error"] = {"id": "command", "msg": str(error), "url": ""}
+                verdict.denied = ("access_denied", FAILED)
+                return
+            if verdict.redirect is not None:
+                verdict.resume_at, execution.status = at - 1, "suspended"
+                return
+            if verdict.denied is not None:
+                return
 
 
 def _event(tenant: TenantScope, facts: Facts, verdict: Verdict) -> dict[str, Any]:
@@ -309,7 +320,7 @@ def _event(tenant: TenantScope, facts: Facts, verdict: Verdict) -> dict[str, Any
         "stats": {"logins_count": facts.logins_count},
         "transaction": {
             "protocol": facts.protocol, "requested_scopes": facts.scopes, "acr_values": [], "prompt": [],
-            "ui_locales": [], **facts.transaction, "metadata": verdict.transaction_metadata,
+            "ui_locales": [], **facts.transaction, "metadata": dict(verdict.transaction_metadata),
         },
     }  # fmt: skip
     if facts.audience:

@@ -1,12 +1,12 @@
 """Runs one piece of a tenant's code in the sandbox: finds its packages, hands it its secrets, notes how it went."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from freehold.domain.extensions import action_modules, bindings, npm, secrets, versions
 from freehold.domain.extensions.executions import Execution
-from freehold.domain.extensions.sandbox import Outcome, Sandbox, Script, ScriptError
+from freehold.domain.extensions.sandbox import Outcome, Sandbox, Script, ScriptError, Step
 from freehold.domain.extensions.sandbox.auth0_globals import globals_named_in
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.declare.documents import Record
@@ -49,20 +49,51 @@ async def run(
 
     `hidden` are further values that no record may hold, such as a password.
     """
+    steps = [(name, Step(script, function, secret_values or {}))]
+    ran = await run_all(
+        services, tenant, steps, given, execution=execution, deadline=deadline, answers=answers, hidden=hidden
+    )  # fmt: skip
+    return ran[0]
+
+
+async def run_all(
+    services: Any,
+    tenant: TenantScope,
+    steps: Sequence[tuple[str, Step]],
+    given: Sequence[Any],
+    *,
+    execution: Execution,
+    deadline: Deadline,
+    answers: Mapping[str, Any] | None = None,
+    hidden: Sequence[str] = (),
+    following: Callable[[Any, Sequence[Any]], Sequence[Any]] = lambda _, given: given,
+) -> list[Outcome]:
+    """Call functions, each with a name for the record, one after the other, and add those that ran to the execution.
+
+    At least the first ran; the caller looks at the outcomes and goes on with what is left. `following` says what a
+    function was given from the answer of the one before and what that was given, as its kind does in the worker.
+    """
     sandbox: Sandbox = services.sandbox
     started_ms = tenant.clock.now_ms()
     try:
-        outcome = await sandbox.call(
-            tenant.id, script, function, given, secrets=secret_values, timeout_s=deadline.left(), answers=answers
+        outcomes = await sandbox.run(
+            tenant.id, [step for _, step in steps], given, timeout_s=deadline.left(), answers=answers
         )
     except FreeholdError as error:
-        outcome = Outcome(error=ScriptError("load", type(error).__name__, error.message))
-    hide = [*(secret_values or {}).values(), *hidden]
-    execution.add(
-        name, outcome, given=given, started_ms=started_ms, ended_ms=tenant.clock.now_ms(), secrets=hide,
-        script=script, function=function,
-    )  # fmt: skip
-    return outcome
+        outcomes = [Outcome(error=ScriptError("load", type(error).__name__, error.message))]
+    ended_ms = tenant.clock.now_ms()
+    spent = 0.0
+    for number, ((name, step), outcome) in enumerate(zip(steps, outcomes, strict=False), 1):
+        began_ms = min(ended_ms, started_ms + int(spent))
+        spent += outcome.duration_ms
+        over_ms = ended_ms if number == len(outcomes) else min(ended_ms, started_ms + int(spent))
+        execution.add(
+            name, outcome, given=given, started_ms=began_ms, ended_ms=over_ms,
+            secrets=[*step.secrets.values(), *hidden], script=step.script, function=step.function,
+        )  # fmt: skip
+        if number < len(outcomes):
+            given = following(outcome.value, given)
+    return outcomes
 
 
 async def legacy_script(services: Any, tenant: TenantScope, id_: str, code: str, kind: str) -> Script:

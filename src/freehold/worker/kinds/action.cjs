@@ -11,7 +11,15 @@ const plain = require('./module.cjs');
 
 const CACHE = { entries: 20, key: 64, value: 4096, total: 8192, standard: 15 * 60 * 1000, longest: 24 * 60 * 60 * 1000 };
 const caches = new Map();
+const groups = new Map();
 const MOST_COMMANDS = 1000;
+// Commands that mean nothing to the next action, with what is certainly right about their arguments.
+const isClaim = (values) => typeof values[0] === 'string' && values[0] !== '' && JSON.stringify(values).length < 8192;
+const isScope = (values) => typeof values[0] === 'string' && /^[\x21-\x7e]+$/.test(values[0]);
+const PLAIN = {
+  __proto__: null, 'accessToken.setCustomClaim': isClaim, 'idToken.setCustomClaim': isClaim,
+  'accessToken.addScope': isScope, 'accessToken.removeScope': isScope,
+};
 
 function load(context, script, secrets) {
   const shared = script.shared || {};
@@ -73,6 +81,11 @@ async function invoke(found, [event, around], tools) {
   return commands;
 }
 
+// The next action gets the same event, unless this one asked for something that changes it, ends the flow, or may be wrong.
+function follow(answer, given) {
+  return Array.isArray(answer) && answer.every(([name, values]) => name in PLAIN && PLAIN[name](values)) ? given : null;
+}
+
 // What is kept for the transaction can be read at once (Auth0 docs, "Transaction Metadata").
 function remember(event, [key, value]) {
   if (!event.transaction || typeof event.transaction.metadata !== 'object') return;
@@ -80,17 +93,20 @@ function remember(event, [key, value]) {
   else event.transaction.metadata[key] = value;
 }
 
+// An action uses few of the methods: those of a group are made when it is named first.
 function apiOf(around, event, note, ask) {
   const api = { cache: cacheOf(around.trigger) };
-  for (const path of around.methods) {
-    const [group, name] = path.split('.');
-    api[group] = api[group] || {};
-    api[group][name] = note(path);
-  }
-  if (api.redirect) {
-    api.redirect.canRedirect = () => around.can_redirect === true;
-    api.redirect.encodeToken = (options) => encodeToken(options, event, around);
-    api.redirect.validateToken = (options) => validateToken(options, event, around);
+  for (const [group, names] of groupsOf(around)) {
+    Object.defineProperty(api, group, {
+      configurable: true, enumerable: true,
+      get() {
+        const made = {};
+        for (const name of names) made[name] = note(`${group}.${name}`);
+        if (group === 'redirect') addRedirect(made, event, around);
+        Object.defineProperty(api, group, { value: made, writable: true });
+        return made;
+      },
+    });
   }
   if (around.rules) api.rules = { wasExecuted: (id) => around.rules.includes(id) };
   for (const name of around.asks || []) {
@@ -99,6 +115,25 @@ function apiOf(around, event, note, ask) {
     api[group][method] = (...given) => ask(name, given);
   }
   return api;
+}
+
+function addRedirect(made, event, around) {
+  made.canRedirect = () => around.can_redirect === true;
+  made.encodeToken = (options) => encodeToken(options, event, around);
+  made.validateToken = (options) => validateToken(options, event, around);
+}
+
+function groupsOf({ trigger, methods }) {
+  const known = groups.get(trigger);
+  if (known !== undefined && known.count === methods.length) return known;
+  const found = new Map();
+  for (const path of methods) {
+    const [group, name] = path.split('.');
+    if (!found.has(group)) found.set(group, []);
+    found.get(group).push(name);
+  }
+  groups.set(trigger, Object.assign(found, { count: methods.length }));
+  return found;
 }
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -172,4 +207,4 @@ function cacheOf(trigger) {
   };
 }
 
-module.exports = { load, invoke };
+module.exports = { load, invoke, follow };

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from freehold.domain.extensions.sandbox import Limits, NetworkPolicy, Outcome, Script, egress
+from freehold.domain.extensions.sandbox import Limits, NetworkPolicy, Outcome, Script, Step, egress
 from freehold.domain.extensions.sandbox.egress import (
     CLOSED,
     CREDIT,
@@ -56,7 +56,9 @@ class KilledBy:
 class Liar:
     """A process of a tenant, with one call on its way, that says what the test says."""
 
-    def __init__(self, *, limits: Limits | None = None, answers: dict[str, Answerer] | None = None) -> None:
+    def __init__(
+        self, *, limits: Limits | None = None, answers: dict[str, Answerer] | None = None, steps: int = 1
+    ) -> None:
         self.fork_server = KilledBy()
         self.requeued: list[Call] = []
         self.worker = Worker(
@@ -67,13 +69,13 @@ class Liar:
         self.channel = Channel()
         self.worker._line.connection_made(cast("Any", self.channel))
         self.worker.bind("mallory", NetworkPolicy().of("mallory"))
-        self.call = self.new_call(answers)
+        self.call = self.new_call(answers, steps=steps)
         self.worker.send(self.call)
 
     @staticmethod
-    def new_call(answers: dict[str, Answerer] | None = None) -> Call:
+    def new_call(answers: dict[str, Answerer] | None = None, *, steps: int = 1) -> Call:
         return Call(
-            id="0" * 32, script=Script("s", "1", ""), function="", arguments=b"[]", secrets=b"{}",
+            id="0" * 32, steps=[Step(Script("s", "1", ""))] * steps, arguments="[]",
             answers=answers or {}, result=asyncio.get_running_loop().create_future(), deadline=1e9,
         )  # fmt: skip
 
@@ -87,7 +89,7 @@ class Liar:
 
     @property
     def outcome(self) -> Outcome:
-        return self.call.result.result()
+        return self.call.result.result()[-1]
 
     @property
     def was_killed(self) -> bool:
@@ -134,6 +136,47 @@ async def test_what_is_not_agreed_on_ends_the_process_and_settles_the_call(lies:
     assert liar.was_killed
     assert liar.requeued == [liar.call] or liar.outcome.error is not None
     assert not liar.worker.calls
+
+
+@pytest.mark.parametrize(
+    ("lies", "told"),
+    [
+        ([{"n": 1, "more": True}], 0),
+        ([{"n": -1}], 0),
+        ([{"n": 0, "more": True}, {"n": 0, "more": True}], 1),
+        ([{"n": 0, "more": True}, {"n": 2}], 1),
+        ([{"n": 0, "more": True, "ok": False, "error": FAILURE}], 0),
+        ([{"n": 0, "more": True, "ok": False}], 0),
+        ([{"n": 0, "more": True, "value": "["}], 0),
+        ([{"n": 0, "more": True}, {"n": 1, "more": True}, {"n": 2, "more": True}], 2),
+    ],
+)
+async def test_of_several_functions_none_is_believed_twice_nor_after_a_failure(
+    lies: list[dict[str, Any]], told: int
+) -> None:
+    liar = Liar(steps=3)
+    liar.say(liar.about("began"), *(liar.about("done", **{"ok": True, "value": "1", **lie}) for lie in lies))
+
+    assert liar.was_killed
+    outcomes = liar.call.result.result()
+    assert [outcome.error is None for outcome in outcomes] == [True] * told + [False]
+
+
+async def test_each_of_several_functions_has_its_own_limits_and_durations_that_can_be() -> None:
+    async def answer(_: Any) -> None:
+        return None
+
+    liar = Liar(limits=Limits(output_bytes=1000), answers={"offered": answer}, steps=20)
+    liar.say(liar.about("began"))
+    for number in range(20):
+        liar.say(liar.about("log", level="log", text="x" * 900))
+        liar.say(*(liar.about("ask", n=20 * number + place, name="offered", content="1") for place in range(20)))
+        liar.say(liar.about("done", n=number, ok=True, value="1", more=number < 19, ms=(-5.0, 1e300)[number % 2]))
+
+    outcomes = liar.call.result.result()
+    assert not liar.worker.ended
+    assert [len(outcome.logs) for outcome in outcomes] == [1] * 20
+    assert all(0 <= outcome.duration_ms < 60_000 for outcome in outcomes)
 
 
 async def test_a_message_that_says_it_is_huge_is_not_waited_for() -> None:

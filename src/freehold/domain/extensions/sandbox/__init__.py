@@ -13,6 +13,7 @@ from freehold.domain.extensions.sandbox.api import (
     SandboxUnavailable,
     Script,
     ScriptError,
+    Step,
 )
 from freehold.domain.extensions.sandbox.egress import NetworkPolicy
 from freehold.domain.extensions.sandbox.modules import ModuleSet, ModulesNotInstalled, ModuleStore, required_versions
@@ -39,6 +40,7 @@ __all__ = [
     "SandboxUnavailable",
     "Script",
     "ScriptError",
+    "Step",
     "Visit",
     "required_versions",
 ]

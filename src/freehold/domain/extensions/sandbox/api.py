@@ -54,6 +54,14 @@ class Script:
         return f"{self.id}@{self.version}#{hashlib.sha256(content).hexdigest()[:24]}"
 
 
+class Step(msgspec.Struct, frozen=True):
+    """One function of those that a call runs, one after the other."""
+
+    script: Script
+    function: str = ""
+    secrets: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
 class LogLine(msgspec.Struct, frozen=True):
     """One line of the script's console."""
 

@@ -65,10 +65,13 @@ class Failure(msgspec.Struct):
 
 
 class Done(Said, tag="done"):
-    """The call is over."""
+    """A function of the call is over; with `more` the next one runs."""
 
     id: str
     ok: bool
+    n: int = 0
+    ms: float = 0.0
+    more: bool = False
     value: str = ""
     error: Failure | None = None
     spoilt: bool = False

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from freehold.domain.extensions.sandbox.api import Limits, Outcome, SandboxBusy, SandboxUnavailable, Script
+from freehold.domain.extensions.sandbox.api import Limits, Outcome, SandboxBusy, SandboxUnavailable, Step
 from freehold.domain.extensions.sandbox.egress import NetworkPolicy
 from freehold.domain.extensions.sandbox.frames import FrameTooLarge
 from freehold.domain.extensions.sandbox.modules import ModuleStore
@@ -102,15 +102,13 @@ class Pool:
     async def call(
         self,
         tenant_id: str,
-        script: Script,
-        function: str,
+        steps: Sequence[Step],
         arguments: Sequence[Any],
         *,
-        secret_values: Mapping[str, str],
         timeout_s: float,
         answers: Mapping[str, Answerer],
-    ) -> Outcome:
-        """Run a function of a script. Raises SandboxBusy or SandboxUnavailable."""
+    ) -> list[Outcome]:
+        """Run functions one after the other. Raises SandboxBusy or SandboxUnavailable."""
         if self._closed:
             raise SandboxUnavailable("The server is stopping")
         tenant = self._tenants.setdefault(tenant_id, _Tenant())
@@ -118,18 +116,17 @@ class Pool:
             raise SandboxBusy("Too many calls of this tenant's code are waiting")
         call = Call(
             id=secrets.token_hex(16),
-            script=script,
-            function=function,
-            arguments=msgspec.json.encode(list(arguments)),
-            secrets=msgspec.json.encode(dict(secret_values)),
+            steps=steps,
+            arguments=msgspec.json.encode(list(arguments)).decode(),
             answers=answers,
             result=asyncio.get_running_loop().create_future(),
             deadline=time.monotonic() + timeout_s,
         )
-        if script.modules:
-            if self._modules is None:
-                raise SandboxUnavailable("npm modules are not available")
-            call.package = self._modules.package(tenant_id, script.modules)
+        for step in steps:
+            if key := step.script.modules:
+                if self._modules is None:
+                    raise SandboxUnavailable("npm modules are not available")
+                call.packages[key] = self._modules.package(tenant_id, key)
         self._dispatch(tenant_id, tenant, call)
         try:
             async with asyncio.timeout(timeout_s):
@@ -276,7 +273,7 @@ class Pool:
         else:
             tenant.waiting.appendleft(call)
 
-    async def _too_late(self, tenant: _Tenant, call: Call, timeout_s: float) -> Outcome:
+    async def _too_late(self, tenant: _Tenant, call: Call, timeout_s: float) -> list[Outcome]:
         worker = self._forget(tenant, call)
         call.fail("timeout", "Timeout", f"The script did not answer within {timeout_s:g} s")
         if worker is not None:

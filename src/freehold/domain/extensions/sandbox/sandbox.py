@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from freehold.domain.extensions.sandbox.api import Limits, Outcome, SandboxUnavailable, Script
+from freehold.domain.extensions.sandbox.api import Limits, Outcome, SandboxUnavailable, Script, Step
 from freehold.domain.extensions.sandbox.egress import NetworkPolicy
 from freehold.domain.extensions.sandbox.modules import ModuleStore
 from freehold.domain.extensions.sandbox.pool import Pool, PoolLimits
@@ -69,13 +69,29 @@ class Sandbox:
         `answers` are what the script's kind may ask of the server while it runs, by name. Raises SandboxUnavailable,
         SandboxBusy, NotFound when its npm modules are not installed.
         """
+        step = Step(script, function, secrets or {})
+        return (await self.run(tenant, [step], args, timeout_s=timeout_s, answers=answers))[0]
+
+    async def run(
+        self,
+        tenant: str,
+        steps: Sequence[Step],
+        args: Sequence[Any],
+        *,
+        timeout_s: float | None = None,
+        answers: Mapping[str, Answerer] | None = None,
+    ) -> list[Outcome]:
+        """Run functions one after the other in one call, and say how each ended that ran: at least the first.
+
+        The first is given `args`, each other what its kind makes of the answer before. It ends after the last, at the
+        first error, where the kind wants the server to look at an answer first, and where no more fits into a message.
+        `timeout_s` is for all together, every other limit for each. Raises what `call` raises.
+        """
         pool = self._pool or await self._open()
         return await pool.call(
             tenant,
-            script,
-            function,
+            steps,
             args,
-            secret_values=secrets or {},
             timeout_s=self._limits.timeout_s if timeout_s is None else timeout_s,
             answers=answers or {},
         )

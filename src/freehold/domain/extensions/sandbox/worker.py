@@ -7,13 +7,13 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
 
-from freehold.domain.extensions.sandbox.api import ErrorKind, Limits, LogLine, Outcome, Script, ScriptError
+from freehold.domain.extensions.sandbox.api import ErrorKind, Limits, LogLine, Outcome, Script, ScriptError, Step
 from freehold.domain.extensions.sandbox.egress import Broker, Guard
 from freehold.domain.extensions.sandbox.frames import (
     Ask,
@@ -55,21 +55,22 @@ log = get_logger("sandbox")
 
 @dataclass(eq=False)
 class Call:
-    """A call on its way; `result` is settled exactly once."""
+    """A call on its way; `result` is settled exactly once, with the outcomes of the steps that ran."""
 
     id: str
-    script: Script
-    function: str
-    arguments: bytes
-    secrets: bytes
+    steps: Sequence[Step]
+    arguments: str
     answers: Mapping[str, Answerer]
-    result: "asyncio.Future[Outcome]"
+    result: "asyncio.Future[list[Outcome]]"
     deadline: float
-    package: Package | None = None
+    packages: dict[str, Package] = field(default_factory=dict)
     begin_s: float = BEGIN_S
     began_at: float = 0.0
     sent_at: float = 0.0
     attempts: int = 0
+    outcomes: list[Outcome] = field(default_factory=list)
+    # Of the step that runs.
+    step_at: float = 0.0
     logs: list[LogLine] = field(default_factory=list)
     output: int = 0
     asked: int = 0
@@ -77,21 +78,42 @@ class Call:
 
     @property
     def began(self) -> bool:
-        """Whether the script may have done something already."""
+        """Whether a script may have done something already."""
         return self.began_at > 0
 
-    def settle(self, value: Any = None, error: ScriptError | None = None, *, spoilt: bool = False) -> None:
-        """Say how it ended."""
-        if not self.result.done():
-            duration = (time.monotonic() - self.began_at) * 1000 if self.began else 0.0
-            visits = self.visits.listed()
-            self.result.set_result(
-                Outcome(value, error, tuple(self.logs), duration, spoilt, visits, self.visits.left_out)
-            )
+    @property
+    def running(self) -> Step:
+        """The step that runs, or will be the first."""
+        return self.steps[len(self.outcomes)]
+
+    def settle(
+        self, value: Any = None, error: ScriptError | None = None, *, spoilt: bool = False, more: bool = False,
+        said_ms: float | None = None,
+    ) -> None:  # fmt: skip
+        """Say how the step that runs ended; with `more` the next one runs now, otherwise the call is over."""
+        if self.result.done():
+            return
+        now = time.monotonic()
+        if said_ms is not None:
+            # Messages come together, so that the process knows better, within what can be.
+            duration = max(0.0, min(said_ms, (now - self.sent_at) * 1000))
+        else:
+            duration = (now - self.step_at) * 1000 if self.began else 0.0
+        visits = self.visits.listed()
+        self.outcomes.append(
+            Outcome(value, error, tuple(self.logs), duration, spoilt, visits, self.visits.left_out)
+        )  # fmt: skip
+        self.logs, self.output, self.asked, self.visits, self.step_at = [], 0, 0, Visits(), now
+        if not more:
+            self.result.set_result(self.outcomes)
 
     def fail(self, kind: ErrorKind, type_: str, message: str) -> None:
         """Say that it ended without a value."""
         self.settle(error=ScriptError(kind, type_, message))
+
+
+class _Refused(Exception):
+    """An answer that cannot be taken: the error's type and message."""
 
 
 class Worker:
@@ -173,35 +195,14 @@ class Worker:
 
     def send(self, call: Call) -> None:
         """Have the process run a call. Raises FrameTooLarge."""
-        script = call.script
         call.attempts += 1
         call.begin_s = BEGIN_S
-        frame = encode(
-            {
-                "t": "call", "id": call.id, "script": script.key, "fn": call.function,
-                "args": call.arguments.decode(), "secrets": call.secrets.decode(),
-                "before": int((time.monotonic() + BEGIN_S) * 1000),
-            }
-        )  # fmt: skip
-        if script.key not in self._loaded:
-            # What has to be read and parsed before does not count against the call's time to begin.
-            call.begin_s = 10 * BEGIN_S
-            if call.package is not None and call.package.key not in self._packages:
-                for part in call.package.parts():
-                    self._line.send(encode(part))
-                self._packages.add(call.package.key)
-                call.begin_s += call.package.size / SLOWEST_LOAD
-            self._line.send(
-                encode(
-                    {
-                        "t": "load", "key": script.key, "id": script.id, "code": script.code, "kind": script.kind,
-                        "modules": script.modules, "globals": dict(script.globals), "shared": dict(script.shared),
-                    }
-                )
-            )  # fmt: skip
-            self._loaded.add(script.key)
-            before = int((time.monotonic() + call.begin_s) * 1000)
-            frame = encode({**msgspec.json.decode(frame[4:]), "before": before})
+        frame = self._fitting(call)
+        unknown = [step.script for step in call.steps if step.script.key not in self._loaded]
+        if unknown:
+            for script in unknown:
+                self._load(call, script)
+            frame = self._frame(call)
         if self.idle:
             self._cpu_before = None  # taken when somebody looks: it costs more than the call
             self._talk = 0
@@ -211,6 +212,48 @@ class Worker:
         self.broker.begin(call.visits)
         self.calls_made += 1
         self._line.send(frame)
+
+    def _fitting(self, call: Call) -> bytes:
+        """The message; all steps but the first are left to another when it is too large. Raises FrameTooLarge."""
+        try:
+            return self._frame(call)
+        except FrameTooLarge:
+            call.steps = call.steps[:1]
+            return self._frame(call)
+
+    def _frame(self, call: Call) -> bytes:
+        secrets = {id(step.secrets): step.secrets for step in call.steps}
+        places = {known: place for place, known in enumerate(secrets)}
+        steps = [
+            {"script": step.script.key, "fn": step.function, "secrets": places[id(step.secrets)]}
+            for step in call.steps
+        ]  # fmt: skip
+        return encode(
+            {
+                "t": "call", "id": call.id, "steps": steps, "args": call.arguments,
+                "secrets": [msgspec.json.encode(dict(values)).decode() for values in secrets.values()],
+                "most": self.limits.output_bytes, "before": int((time.monotonic() + call.begin_s) * 1000),
+            }
+        )  # fmt: skip
+
+    def _load(self, call: Call, script: Script) -> None:
+        # What has to be read and parsed before does not count against the call's time to begin.
+        call.begin_s = max(call.begin_s, 10 * BEGIN_S)
+        package = call.packages.get(script.modules)
+        if package is not None and package.key not in self._packages:
+            for part in package.parts():
+                self._line.send(encode(part))
+            self._packages.add(package.key)
+            call.begin_s += package.size / SLOWEST_LOAD
+        self._line.send(
+            encode(
+                {
+                    "t": "load", "key": script.key, "id": script.id, "code": script.code, "kind": script.kind,
+                    "modules": script.modules, "globals": dict(script.globals), "shared": dict(script.shared),
+                }
+            )
+        )  # fmt: skip
+        self._loaded.add(script.key)
 
     def withdraw(self, call: Call) -> None:
         """Take back a call that was not begun and, its time being over, will not be."""
@@ -318,7 +361,7 @@ class Worker:
         if call.began:
             self.misbehaved("began twice")
             return
-        call.began_at = time.monotonic()
+        call.began_at = call.step_at = time.monotonic()
         if self.unbegun is call:
             self.unbegun = None
 
@@ -354,21 +397,32 @@ class Worker:
                 self._line.send(encode(said))
 
     def _done(self, call: Call, message: Done) -> None:
-        del self.calls[call.id]
+        number, failure, more = len(call.outcomes), message.error, message.more
+        if message.n != number or (more and (not message.ok or number + 1 == len(call.steps))):
+            self.misbehaved("done with what it was not asked for")
+            return
+        step = call.running
         self._cpu_before = None
         self.used_at = time.monotonic()
-        self.broker.visits = Visits()  # what it left running is nobody's call
-        failure = message.error
-        if max(len(message.value), len(failure.details or "") if failure else 0) > self.limits.output_bytes:
-            call.fail("output", "AnswerTooLarge", "The answer is too large")
-            self._changed(self)
-            return
+        if more:
+            self._talk = 0
+        else:
+            del self.calls[call.id]
+            self.broker.visits = Visits()  # what it left running is nobody's call
         try:
-            value = decode_foreign(message.value) if message.ok else None
-            details = decode_foreign(failure.details) if failure is not None and failure.details else {}
-        except (msgspec.MsgspecError, RecursionError, ValueError):
-            call.fail("output", "AnswerMalformed", "The answer is not JSON that can be read")
-            self._changed(self)
+            if max(len(message.value), len(failure.details or "") if failure else 0) > self.limits.output_bytes:
+                raise _Refused("AnswerTooLarge", "The answer is too large")
+            try:
+                value = decode_foreign(message.value) if message.ok else None
+                details = decode_foreign(failure.details) if failure is not None and failure.details else {}
+            except (msgspec.MsgspecError, RecursionError, ValueError):
+                raise _Refused("AnswerMalformed", "The answer is not JSON that can be read") from None
+        except _Refused as refused:
+            if more:
+                self.kill("output", *refused.args)  # no step comes after one that failed
+            else:
+                call.fail("output", *refused.args)
+                self._changed(self)
             return
         if failure is not None:
             kind = cast("ErrorKind", failure.kind if failure.kind in {"script", "load", "output"} else "script")
@@ -377,13 +431,16 @@ class Worker:
                     kind, failure.type[:200], failure.message[:4000], failure.stack[:8000],
                     details if isinstance(details, dict) else {},
                 ),
-                spoilt=message.spoilt,
+                spoilt=message.spoilt, said_ms=message.ms,
             )  # fmt: skip
         else:
-            call.settle(value, spoilt=message.spoilt)
+            call.settle(value, spoilt=message.spoilt, said_ms=message.ms, more=more)
         if message.spoilt:
-            log.warning("sandbox_context_spoilt", tenant=self.tenant, script=call.script.id)
-        self._changed(self)
+            log.warning("sandbox_context_spoilt", tenant=self.tenant, script=step.script.id)
+        if more:
+            self.broker.begin(call.visits)
+        else:
+            self._changed(self)
 
     def _printed(self) -> None:
         try:
