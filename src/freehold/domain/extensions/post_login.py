@@ -197,7 +197,7 @@ def _take_context(context: Mapping[str, Any], verdict: Verdict, facts: Facts, *,
     if isinstance(id_token, dict):
         verdict.id_token |= id_token
     if isinstance(access_token, dict):
-        scope = access_token.get("scope")
+        scope: Any = access_token.get("scope")
         if are_scopes(scope):
             verdict.scopes = scope
         verdict.access_token |= {name: value for name, value in access_token.items() if name != "scope"}
