@@ -14,15 +14,22 @@ COLUMNS = "id, document, last_ip, last_login, logins_count"
 _encode = msgspec.json.Encoder().encode
 
 
+class _Columns(msgspec.Struct, omit_defaults=True, gc=False):
+    """What of a user stands in columns; of a user who never signed in, nothing does."""
+
+    last_ip: str | None = None
+    last_login: str | None = None
+    logins_count: int | None = None
+
+
 def as_text(row: Row) -> bytes:
     """The user as JSON."""
     _, document, last_ip, last_login, logins_count = row
     text: bytes = document.encode()
     if b'"other_attributes":' in text:
         return _encode(as_object(row))
-    seen = {"last_ip": last_ip, "last_login": last_login, "logins_count": logins_count}
-    columns = {name: value for name, value in seen.items() if value is not None}
-    return text[:-1] + b"," + _encode(columns)[1:] if columns else text
+    columns = _encode(_Columns(last_ip, last_login, logins_count))
+    return text if columns == b"{}" else text[:-1] + b"," + columns[1:]
 
 
 def as_object(row: Row) -> dict[str, Any]:
