@@ -33,6 +33,10 @@ on conflict (tenant_id, kind, owner, name) do update set sealed = excluded.seale
 _GET = "select sealed from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner and name = :name"
 _LIST = "select name, sealed from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner order by name"
 _NAMES = "select name from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner order by name"
+HELD = """exists (
+    select 1 from vault where tenant_id = :tenant_id and kind = :vault_kind and owner = :vault_owner
+)"""
+"""Whether an owner has a value of a kind, as a column of another statement."""
 _DROP = "delete from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner and name = :name"
 _DROP_OWNER = "delete from vault where tenant_id = :tenant_id and kind = :kind and owner = :owner"
 

@@ -18,7 +18,7 @@ from freehold.domain.users.identifiers import canonical_email
 from freehold.domain.users.link_tokens import secondary_of_token
 from freehold.domain.users.linked import identity_id
 from freehold.domain.users.listing import list_users
-from freehold.domain.users.provider_tokens import SCOPE, tokens_of
+from freehold.domain.users.provider_tokens import HAS_TOKENS, SCOPE, naming, tokens_of
 from freehold.kernel.declare import Actor, Length, Operation, Pattern, documents
 from freehold.kernel.declare.call import Call
 from freehold.kernel.declare.conditions import if_match
@@ -31,6 +31,7 @@ from freehold.kernel.store import Row
 
 MOST_BY_EMAIL = 100
 _GET = f"select {shown.COLUMNS}, version from users where tenant_id = :tenant_id and id = :id"  # noqa: S608 - constant
+_GET_SAYING_TOKENS = _GET.replace("version", f"version, {HAS_TOKENS}", 1)
 _BY_EMAIL = "select id from users where tenant_id = :tenant_id and ix_connection = :connection and ix_email = :email"
 
 
@@ -132,24 +133,24 @@ async def get_user(call: Call) -> Response:
     user_id = call.params["id"]
     check_self(call.actor, user_id, "read:users", "read:user_idp_tokens")
     fields = Fields.of(call)
-    row = await call.store.one(_GET, tenant_id=call.tenant.id, id=user_id)
+    if SCOPE in call.actor.scopes:
+        row = await call.store.one(_GET_SAYING_TOKENS, tenant_id=call.tenant.id, id=user_id, **naming(user_id))
+    else:
+        row = await call.store.one(_GET, tenant_id=call.tenant.id, id=user_id)
     if row is None:
         raise documents.missing(USERS)
     etag = [("etag", f'"{row[5]}"')]
-    if SCOPE in call.actor.scopes:
+    # Most users have no tokens, and nobody linked to them who may.
+    if row[6:] and (row[6] or '"profileData"' in row[1]):
         user = await _with_tokens(call, row[:5])
-        if user is not None:
-            return json(fields.apply(user) if fields.names else user, headers=etag)
+        return json(fields.apply(user) if fields.names else user, headers=etag)
     if fields.names:
         return json(fields.apply(shown.as_object(row[:5])), headers=etag)
     return json(shown.as_text(row[:5]), headers=etag)
 
 
-async def _with_tokens(call: Call, row: Row) -> dict[str, Any] | None:
-    """The user with the tokens of identity providers; None for one without, whom most are."""
-    own = await tokens_of(call.store, call.tenant, row[0])
-    if not own and '"profileData"' not in row[1]:  # nobody linked either
-        return None
+async def _with_tokens(call: Call, row: Row) -> dict[str, Any]:
+    """The user with the tokens of identity providers."""
     user = shown.as_object(row)
     user["identities"] = [
         {**identity, **await tokens_of(call.store, call.tenant, identity_id(identity))}

@@ -17,6 +17,8 @@ from freehold.kernel.store import Reader, Transaction
 SCOPE = "read:user_idp_tokens"
 MEMBERS = ("access_token", "refresh_token", "expires_in")
 LONGEST = 16_384
+HAS_TOKENS = vault.HELD
+"""Whether an identity has tokens, as a column of another statement; see `naming`."""
 _KIND = WRITE_ONLY_SECRETS.name
 
 
@@ -40,6 +42,11 @@ async def tokens_of(reader: Reader, tenant: TenantScope, identity: str) -> dict[
     """The tokens of an identity, in clear."""
     content = await vault.open_one(reader, tenant, _KIND, _owner(identity), name="tokens")
     return {} if content is None else msgspec.json.decode(content, type=dict[str, Any])
+
+
+def naming(identity: str) -> dict[str, str]:
+    """The parameters of HAS_TOKENS."""
+    return {"vault_kind": _KIND, "vault_owner": _owner(identity)}
 
 
 async def forget_tokens(tx: Transaction, tenant: TenantScope, identity: str) -> None:
