@@ -1,5 +1,6 @@
 """The likeliest mistakes of an operator: one sentence that says what is wrong, status 1, nothing of our insides."""
 
+import json
 import re
 import socket
 from pathlib import Path
@@ -95,3 +96,13 @@ def test_files_that_are_not_there(server: LiveServer, tmp_path: Path) -> None:
     assert "No such file" in refusal(
         "export", "--data", str(server.data), "--output", str(tmp_path / "a"), "--encrypt-to", nowhere
     )
+
+
+def test_a_variable_that_sets_nothing_is_named(server: LiveServer) -> None:
+    """A policy that was switched on by a misspelt name would be off."""
+    arguments = ("up", "--data", str(server.data), "--port", "0")
+    done = freehold(*arguments, check=False, env={"FREEHOLD_CEREMONY_STRICT_ROLE": "true"})
+    logged = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert [line["variable"] for line in logged if line["event"] == "variable_sets_nothing"] == [
+        "FREEHOLD_CEREMONY_STRICT_ROLE"
+    ]

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from freehold.login import pages, views
-from freehold.login.pages import SCREENS, mail_document, render, warm_up
+from freehold.login.pages import SCREENS, mail_document, render
 from freehold.login.texts import LANGUAGES
 from tests.login.examples import EXAMPLES, FORM, WITH_FORM, WITH_PROBLEMS, context
 from tests.login.html_tree import Element, read_html
@@ -24,8 +24,6 @@ def test_every_view_has_an_example_and_a_screen() -> None:
 
 
 def test_the_same_view_gives_the_same_bytes() -> None:
-    warm_up()
-
     assert [render(view, context()) for view in EXAMPLES.values()] == [
         render(view, context()) for view in EXAMPLES.values()
     ]

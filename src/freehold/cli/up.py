@@ -1,6 +1,7 @@
 """freehold up: start everything on embedded parts."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from freehold.cli.certificates import certify_tenants
 from freehold.cli.options import DatabaseOption, DataOption, Installation, opened
 from freehold.cli.ready import ready_facts, write_ready_file
 from freehold.domain.tenants import lifecycle
-from freehold.kernel.config import Settings, load_settings
+from freehold.kernel.config import Settings, load_settings, unknown_variables
 from freehold.kernel.control.ask import is_served
 from freehold.kernel.crypto.passwords import HashPolicy
 from freehold.kernel.errors import Conflict
@@ -50,6 +51,8 @@ def up(
     configure(log_format=settings.log_format, level=settings.log_level)
     if settings.bcrypt_cost < HashPolicy().cost:
         get_logger("up").warning("passwords_are_hashed_for_tests_only", bcrypt_cost=settings.bcrypt_cost)
+    for variable in unknown_variables(os.environ):
+        get_logger("up").warning("variable_sets_nothing", variable=variable)
     if ready_file:
         ready_file.unlink(missing_ok=True)
     settings.data.prepare()

@@ -304,12 +304,6 @@ def web_origin(url: str) -> str | None:
     return f"{parts.scheme}://{name}" if port in (None, default) else f"{parts.scheme}://{name}:{port}"
 
 
-def warm_up() -> None:
-    """Compile every template now rather than at its first use."""
-    for screen in SCREENS.values():
-        _template(screen.template)
-
-
 _SCRIPT_SCHEMES = frozenset({"javascript", "data", "vbscript", "blob", "file", "about"})
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|[0-9a-f:.]+")
 

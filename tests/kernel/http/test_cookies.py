@@ -3,7 +3,6 @@
 import pytest
 
 from freehold.kernel.http.cookies import format_cookie, parse_cookies
-from freehold.kernel.http.response import empty
 
 
 def test_a_cookie_is_secure_hidden_from_scripts_and_first_party_unless_said_otherwise() -> None:
@@ -38,13 +37,6 @@ def test_every_attribute_can_be_said() -> None:
 def test_what_a_browser_would_refuse_or_read_differently_is_a_mistake(attributes: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         format_cookie(**{"value": "x", **attributes})  # type: ignore[arg-type]
-
-
-def test_a_cookie_is_forgotten_with_the_path_it_was_set_for() -> None:
-    response = empty()
-    response.delete_cookie("__Host-a")
-
-    assert response.headers == [("set-cookie", "__Host-a=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax")]
 
 
 @pytest.mark.parametrize(

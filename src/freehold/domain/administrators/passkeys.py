@@ -18,7 +18,6 @@ from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import BadRequest, Conflict, Forbidden
 from freehold.kernel.store import Reader, Transaction, UniqueViolation
 
-CHALLENGE_BYTES = 32
 MOST_PASSKEYS = 20
 LONGEST_NAME = 60
 _TIMEOUT_MS = 120_000

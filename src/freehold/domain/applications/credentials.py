@@ -6,8 +6,7 @@ that of the certificate (RFC 8705 section 3.1).
 """
 
 import binascii
-import hashlib
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 import msgspec
@@ -162,16 +161,6 @@ def _normal_time(text: str) -> str:
         raise InvalidBody(
             "Payload validation error: 'Object didn't pass validation for format date-time' on property expires_at."
         ) from None
-
-
-def is_expired(credential: ClientCredential, now: datetime) -> bool:
-    """Whether the credential's time is over."""
-    return credential.expires_at is not None and parse_iso(credential.expires_at) <= now
-
-
-def certificate_thumbprint(der: bytes) -> str:
-    """`x5t#S256` of a certificate, to compare with `thumbprint_sha256`."""
-    return b64u_encode(hashlib.sha256(der).digest()).decode()
 
 
 def _lists(client: Client) -> list[tuple[str, list[CredentialEntry]]]:

@@ -23,7 +23,6 @@ from freehold.kernel.store import Reader, Transaction
 from freehold.kernel.vault import is_pending, read_secret
 
 Type = Literal["totp", "recovery-code", "phone", "email"]
-OtherType = Literal["phone", "email"]
 
 RECOVERY_SLOT = "recovery_code"
 PENDING_TOTP, PENDING_RECOVERY = "pending/totp", "pending/recovery_code"

@@ -15,7 +15,6 @@ from freehold.kernel.errors import Conflict
 from freehold.kernel.store import Reader, Transaction
 
 TOLERATED_MS = 5 * 60_000
-SINCE_START_KEPT = 20
 
 _log = log.get_logger("ceremonies")
 

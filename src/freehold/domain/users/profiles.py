@@ -60,10 +60,6 @@ class Profile(msgspec.Struct, kw_only=True):
         """The connection of the first identity."""
         return self.identities[0].connection
 
-    def identity_in(self, connection: str) -> SignInIdentity | None:
-        """The identity of a connection, or None."""
-        return next((identity for identity in self.identities if identity.connection == connection), None)
-
 
 _decode = msgspec.json.Decoder(Profile).decode
 

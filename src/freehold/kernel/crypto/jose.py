@@ -34,7 +34,6 @@ _RSA_ALGORITHMS: dict[str, tuple[padding.AsymmetricPadding, hashes.HashAlgorithm
     "RS512": (padding.PKCS1v15(), hashes.SHA512()),
     "PS256": (padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=hashes.SHA256.digest_size), hashes.SHA256()),
 }
-SIGNING_ALGORITHMS = frozenset({*_RSA_ALGORITHMS, "HS256"})
 SHORTEST_HMAC_SECRET_BYTES = 32
 
 LONGEST_TOKEN = 64 * 1024

@@ -81,10 +81,6 @@ class Response:
         )
         self.headers.append(("set-cookie", text))
 
-    def delete_cookie(self, name: str, *, path: str = "/", domain: str | None = None) -> None:
-        """Make the browser forget a cookie set with the same path and domain."""
-        self.headers.append(("set-cookie", format_cookie(name, "", max_age_s=0, path=path, domain=domain)))
-
 
 def json(value: Any, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Response:
     """A JSON answer; bytes are taken as JSON already encoded."""

@@ -22,8 +22,6 @@ T = TypeVar("T")
 
 DEFAULT_SIZE = 50
 MAX_SIZE = 100
-REACH = 1000
-"""How many records offset paging reaches where Auth0 caps it: users, logs, organization members."""
 
 MAX_PAGE = 10_000_000
 MAX_CURSOR = 1000

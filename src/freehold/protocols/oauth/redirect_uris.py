@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-LOOPBACK = frozenset({"127.0.0.1", "[::1]"})
 
 
 def is_registered(requested: str, registered: Sequence[str], *, native: bool) -> bool:

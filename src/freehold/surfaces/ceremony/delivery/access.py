@@ -11,8 +11,6 @@ from freehold.kernel.store import Transaction
 from freehold.surfaces.ceremony.delivery.artefacts import Artefact
 
 MAIL = "admin_export_access"
-OUTCOMES = ("asked", "started", "continued", "completed", "broken_off", "refused")
-"""What can happen; the mail has a sentence for each. Of a complete download the ceremony tells, while it lives."""
 
 
 def actor_of(acting: Acting, ip: str) -> AuditActor:
