@@ -98,3 +98,15 @@ def test_factors_come_along(app: Application) -> None:
     assert sign_in(app).status_code == 200
     found = app.manage("GET", "/users/auth0|legacy-1/authentication-methods")
     assert [method["type"] for method in found] == ["totp"]
+
+
+def test_factors_that_are_none_are_left_out(app: Application) -> None:
+    odd: list[Any] = [{"totp": 5}, {"totp": {"secret": {}}}, {"phone": {"value": "x"}}, {}, 7, {"email": {"value": []}}]
+    factors = [*odd, {"totp": {"secret": "JBSWY3DPEHPK3PXP"}}, *odd * 50]
+    known = {"id": "legacy-1", "password": PASSWORD, "name": "Ada", "mfa_factors": factors}
+    customise(app, people=json.dumps({"ada@example.com": known}), import_mode=True)
+
+    assert sign_in(app).status_code == 200
+    found = app.manage("GET", "/users/auth0|legacy-1/authentication-methods")
+    assert [method["type"] for method in found] == ["totp"]
+    assert any(entry["type"] == "fu" for entry in app.manage("GET", "/logs"))

@@ -4,6 +4,7 @@ Without import mode the database is asked at each sign-in, and what is kept here
 the first sign-in brings the user here for good, and the database is asked only about those who are not here yet.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from freehold.domain.users.sign_in import SignIn, verify_password
 from freehold.kernel import vault
 from freehold.kernel.crypto.passwords import PasswordNotUsable, PasswordTooLong
 from freehold.kernel.declare import TenantScope, documents
-from freehold.kernel.errors import BadRequest, Conflict, FreeholdError
+from freehold.kernel.errors import BadRequest, Conflict
 from freehold.kernel.store import Reader, Store, Transaction
 
 _SYNCED = ("name", "nickname", "given_name", "family_name", "picture", "email", "email_verified", "username",
@@ -105,10 +106,16 @@ async def _refresh(
 
 async def _enrol(tx: Transaction, tenant: TenantScope, user_id: str, user: ExternalUser) -> None:
     """Second factors that come along: a malformed one is left out, and the tenant's log says so."""
-    try:
-        factors = stored_factors({kind: each[kind] for kind in KINDS if kind in each} for each in user.factors)
-    except (TypeError, ValueError, FreeholdError):
-        await tenant.events.record(tx, tenant, "fu", user_id=user_id, description="Unable to import MFA factors.")
+    if not user.factors:
         return
+    from freehold.domain.users.import_schema import MOST_FACTORS, read_factor
+
+    good = []
+    for each in user.factors[:MOST_FACTORS]:
+        with suppress(BadRequest):
+            good.append(read_factor({kind: each[kind] for kind in KINDS if kind in each}))
+    if len(good) < len(user.factors):
+        await tenant.events.record(tx, tenant, "fu", user_id=user_id, description="Unable to import MFA factors.")
+    factors = stored_factors(good)
     for name, content in factors:
         await vault.put(tx, tenant, MFA_SECRETS.name, user_id, content, name=name)

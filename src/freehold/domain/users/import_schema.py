@@ -42,6 +42,8 @@ MASK = "*****"
 SUSPICIOUS_BRACKETS = 64
 """A row with more may be nested deeper than anything that reads it later."""
 
+MOST_FACTORS = 10
+
 Phone = Annotated[str, Meta(pattern=r"^\+[0-9]{1,15}$")]
 
 
@@ -90,7 +92,7 @@ class ImportRow(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     custom_password_hash: dict[str, Any] | UnsetType = UNSET
     app_metadata: dict[str, Any] | UnsetType = UNSET
     user_metadata: dict[str, Any] | UnsetType = UNSET
-    mfa_factors: Annotated[list[Factor], Meta(min_length=1, max_length=10)] | UnsetType = UNSET
+    mfa_factors: Annotated[list[Factor], Meta(min_length=1, max_length=MOST_FACTORS)] | UnsetType = UNSET
 
 
 class BadRow(Exception):
@@ -209,6 +211,17 @@ def factors_of(row: ImportRow) -> tuple[tuple[str, bytes], ...]:
     if row.mfa_factors is UNSET:
         return ()
     return stored_factors(msgspec.to_builtins(factor) for factor in row.mfa_factors)
+
+
+def read_factor(given: Any) -> dict[str, Any]:
+    """A factor of a database script, of the form that one of a row has. Raises BadRequest."""
+    try:
+        factor = msgspec.convert(given, Factor)
+        _check_factors([factor])
+    except (msgspec.ValidationError, BadRow):
+        raise BadRequest("This is not a second factor") from None
+    found: dict[str, Any] = msgspec.to_builtins(factor)
+    return found
 
 
 def masked(row: Any) -> Any:
