@@ -19,8 +19,13 @@ from tests.support.server import SOURCE, LiveServer
 
 TIMEOUT_S = 300
 _forked = multiprocessing.get_context("forkserver")
+_READERS = ("material", "possession", "recipient_key", "signed_pdf", "signed_text")
 _forked.set_forkserver_preload(
-    ["freehold.cli.commands", "freehold.domain.ceremonies.evidence.signed_pdf_worker", "tests.support.confined"]
+    [
+        "freehold.cli.commands",
+        *(f"freehold.domain.ceremonies.evidence.{name}_worker" for name in _READERS),
+        "tests.support.confined",
+    ]
 )
 
 

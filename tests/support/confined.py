@@ -1,8 +1,8 @@
 """Readers of what strangers sent that need not import their libraries first.
 
-With the fixture `prepared_readers` a signed form is read as always, in a process of its own under the same bounds, but
-one that is forked from a server that has imported the libraries, which takes most of a reader's time. Tests of the
-bounds themselves do without it.
+With the fixture `prepared_readers` a key or a signed form is read as always, in a process of its own under the same
+bounds, but one that is forked from a server that has imported the libraries, which takes most of a reader's time.
+Tests of the bounds themselves do without it: they are marked `whole_reader`.
 """
 
 import asyncio
@@ -24,25 +24,25 @@ _alone = confined._run
 
 
 @pytest.fixture
-def prepared_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+def prepared_readers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork readers."""
-    monkeypatch.setattr(confined, "_run", _run)
+    if request.node.get_closest_marker("whole_reader") is None:
+        monkeypatch.setattr(confined, "_run", _run)
 
 
-async def _run(action: Sequence[str], stdin: bytes, bounds: Bounds, *, env: Mapping[str, str] | None) -> Ended:
-    if action[0] != "python":
-        return await _alone(action, stdin, bounds, env=env)
-    return await asyncio.to_thread(_talk, action, stdin, bounds)
+async def _run(command: Sequence[str], stdin: bytes, bounds: Bounds, *, env: Mapping[str, str] | None) -> Ended:
+    if str(confined._CHILD) not in command:
+        return await _alone(command, stdin, bounds, env=env)
+    return await asyncio.to_thread(_talk, [*command[command.index(str(confined._CHILD)) :]], stdin)
 
 
-def _talk(action: Sequence[str], stdin: bytes, bounds: Bounds) -> Ended:
-    limits = f"{bounds.memory_bytes},{bounds.cpu_s},{bounds.file_bytes}"
+def _talk(arguments: list[str], stdin: bytes) -> Ended:
     context = commands.prepared()
     theirs_in, ours_in = context.Pipe(duplex=False)
     ours_out, theirs_out = context.Pipe(duplex=False)
     ours_errors, theirs_errors = context.Pipe(duplex=False)
     theirs = (theirs_in, theirs_out, theirs_errors)
-    process = context.Process(target=_read, args=([str(confined._CHILD), limits, *action], theirs))
+    process = context.Process(target=_read, args=(arguments, theirs))
     process.start()
     for end in theirs:
         end.close()

@@ -20,15 +20,10 @@ from freehold.domain.ceremonies.proofs import CodeRefused, PasskeyNeeded
 from freehold.domain.ceremonies.verify import verify_bundle
 from freehold.kernel.errors import FreeholdError
 from tests.support.ceremonies import Hall, armored
-from tests.support.confined import prepared_readers
 from tests.support.signers import Authority, SoftPasskey, sign_cms
 from tests.support.signers import Person as Signer
 
-__all__ = ["prepared_readers"]
-pytestmark = [
-    pytest.mark.parametrize("database", ["sqlite"], scope="session"),
-    pytest.mark.usefixtures("prepared_readers"),
-]
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], scope="session")
 DAY_S = 86_400
 GRACE = "grace@acme.test"
 

@@ -14,12 +14,19 @@ from freehold.kernel.store import Store
 from freehold.registry import REGISTRY
 from freehold.surfaces.ceremony.build.builder import Built, Order, build, key_context
 from freehold.surfaces.ceremony.build.builder import Recipient as OrderedRecipient
+from tests.support.confined import prepared_readers
 from tests.support.full_tenant import make_full_tenant
 from tests.surfaces.ceremony.keys import Recipient, new_recipient
 
+__all__ = ["prepared_readers"]
 KINDS = ("mfa_secrets", "password_hashes", "private_keys", "write_only_secrets")
 MASTER = MasterKey([bytes(range(32))])
 Build = Callable[..., Awaitable[Built]]
+
+
+@pytest.fixture(autouse=True)
+def readers(prepared_readers: None) -> None:
+    """What people hand in is read as quickly as tests allow."""
 
 
 @pytest.fixture(scope="session")

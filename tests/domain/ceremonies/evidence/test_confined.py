@@ -6,6 +6,7 @@ import pytest
 
 from freehold.domain.ceremonies.evidence.confined import Bounds, TooCostly, ask_worker, run_program
 
+pytestmark = pytest.mark.whole_reader
 SMALL = Bounds(memory_bytes=256 << 20, cpu_s=1)
 FRAME = """
 import json, sys
@@ -56,6 +57,7 @@ async def test_one_that_does_not_answer_is_too_costly(statement: str, tmp_path: 
 
 
 async def test_another_program_has_bounds_too() -> None:
-    ended = await run_program(["/bin/sh", "-c", "cat; ulimit -f; ulimit -t"], b"in\n", bounds=SMALL)
+    said = "cat; ulimit -c; ulimit -f; ulimit -n; ulimit -t; ulimit -v"
+    ended = await run_program(["/bin/sh", "-c", said], b"in\n", bounds=SMALL)
 
-    assert (ended.status, ended.output.split()) == (0, [b"in", b"0", b"1"])
+    assert (ended.status, ended.output.split()) == (0, [b"in", b"0", b"0", b"64", b"1", b"262144"])

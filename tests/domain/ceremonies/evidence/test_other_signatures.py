@@ -13,7 +13,6 @@ from pysequoia import CipherSuite, SignatureMode, Tsk, sign
 from freehold.domain.ceremonies.evidence.form import statement
 from freehold.domain.ceremonies.evidence.signatories import FormSignature, SignaturePolicy
 from freehold.domain.ceremonies.evidence.signed_form import FormRefused, verify_signed_form
-from tests.support.confined import prepared_readers
 from tests.support.signers import DIGEST, GRACE, Authority, SoftPasskey, b64, issued_form, sign_cms
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -26,8 +25,6 @@ EVES = Tsk.generate(user_id="Eve <eve@example.com>")
 PASSKEY = SoftPasskey("acme.example.com", "https://acme.example.com")
 PAGES = SignaturePolicy(rp_id=PASSKEY.rp_id, origins=(PASSKEY.origin,), allow_modern_keys=True)
 ENROLLED = msgspec.structs.replace(GRACE, openpgp_key=str(KEY.extract_certificate()), passkeys=(PASSKEY.public,))
-__all__ = ["prepared_readers"]
-pytestmark = pytest.mark.usefixtures("prepared_readers")
 
 
 @cache

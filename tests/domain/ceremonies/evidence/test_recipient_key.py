@@ -70,6 +70,7 @@ async def refusal(armored: str, **options: object) -> str:
     return refused.value.code
 
 
+@pytest.mark.whole_reader
 async def test_a_good_key_is_taken_and_described() -> None:
     armored = keys.write(good())
     key = await check(armored)

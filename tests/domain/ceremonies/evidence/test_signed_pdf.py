@@ -21,22 +21,13 @@ from freehold.domain.ceremonies.evidence.form import render_form
 from freehold.domain.ceremonies.evidence.signatories import FormSignature, SignaturePolicy
 from freehold.domain.ceremonies.evidence.signed_form import LONGEST_UPLOAD, FormRefused, verify_signed_form
 from tests.support import signers
-from tests.support.confined import prepared_readers
 from tests.support.signers import DIGEST, FORGERIES, GRACE, Authority, Person, changed, forged, issued_form, sign_pdf
 
-__all__ = ["prepared_readers"]
 NOW = datetime.now(UTC).replace(microsecond=0)
 AUTHORITY = Authority(NOW)
 CERTIFICATE = AUTHORITY.issue()
 # The files are signed at the time of the run, which may come long after this module was read.
 LATER = NOW + timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def readers(request: pytest.FixtureRequest) -> None:
-    """Prepared ones, but for the tests of a whole reader and of its bounds."""
-    if request.node.get_closest_marker("whole_reader") is None:
-        request.getfixturevalue("prepared_readers")
 
 
 async def verify(upload: bytes, **changes: Any) -> FormSignature:

@@ -1,7 +1,7 @@
 """Programs that read what strangers sent: a child process with little memory, little time and no network.
 
 The child gets its input through a pipe and answers through another, so that nothing of it stands in an argument list.
-`confined_child.py` sets the bounds before anything else is loaded.
+`confined_child.py`, or a shell for another program, sets the bounds before anything else is loaded.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from freehold.kernel.errors import Unavailable
 from freehold.kernel.jobs.child import talk
 
 _CHILD = Path(__file__).with_name("confined_child.py")
+_BOUNDED = 'ulimit -c 0 && ulimit -v "$1" && ulimit -t "$2" && ulimit -f "$3" && ulimit -n 64 && shift 3 && exec "$@"'
 _MOST_OUTPUT = 8 << 20
 _WALL_PER_CPU = 6
 
@@ -49,7 +50,10 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 async def ask_worker(worker: Path, request: Mapping[str, Any], *, bounds: Bounds = Bounds()) -> dict[str, Any]:
     """What the worker, a Python file that needs nothing of this package, answers to a request. Raises TooCostly."""
-    ended = await _run(["python", str(worker)], json.dumps(request).encode(), bounds, env=None)
+    limits = f"{bounds.memory_bytes},{bounds.cpu_s},{bounds.file_bytes}"
+    # -P, because what lies beside a worker is not to be imported.
+    command = [sys.executable, "-P", str(_CHILD), limits, str(worker)]
+    ended = await _run(command, json.dumps(request).encode(), bounds, env=None)
     try:
         answer = json.loads(ended.output)
     except ValueError:
@@ -63,14 +67,15 @@ async def run_program(
     command: Sequence[str], stdin: bytes, *, bounds: Bounds, env: Mapping[str, str] | None = None
 ) -> Ended:
     """Run another program, such as gpg, within bounds. Raises TooCostly when it does not end in time."""
-    return await _run(["exec", *command], stdin, bounds, env=env)
+    # The shell's own bounds, which are the kernel's too: it is there a good deal sooner than an interpreter.
+    limits = (str(bounds.memory_bytes >> 10), str(bounds.cpu_s), str(bounds.file_bytes >> 9))
+    return await _run(["/bin/sh", "-c", _BOUNDED, "sh", *limits, *command], stdin, bounds, env=env)
 
 
-async def _run(action: Sequence[str], stdin: bytes, bounds: Bounds, *, env: Mapping[str, str] | None) -> Ended:
-    limits = f"{bounds.memory_bytes},{bounds.cpu_s},{bounds.file_bytes}"
-    # Nothing in the arguments comes from a user; -P, because what lies beside a worker is not to be imported.
+async def _run(command: Sequence[str], stdin: bytes, bounds: Bounds, *, env: Mapping[str, str] | None) -> Ended:
+    # Nothing in the arguments comes from a user.
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", str(_CHILD), limits, *action,
+        *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

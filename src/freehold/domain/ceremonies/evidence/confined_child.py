@@ -1,10 +1,9 @@
-"""The child's side of `confined.py`: sets bounds, then runs a worker or becomes another program.
+"""The child's side of `confined.py`: sets bounds, then runs a worker.
 
 A worker, once it has begun, can open no connection and start no program: both are refused by an audit hook, whatever
 library asks for them. The bounds on memory, CPU time and written files are the kernel's.
 """
 
-import os
 import resource
 import runpy
 import sys
@@ -16,18 +15,16 @@ _FORBIDDEN = (
 
 
 def main() -> None:
-    """Read the bounds and what to do from the arguments."""
+    """Read the bounds and the worker from the arguments."""
     memory, cpu, file_size = (int(part) for part in sys.argv[1].split(","))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    if sys.argv[2] == "exec":
-        os.execv(sys.argv[3], sys.argv[3:])  # noqa: S606
     sys.dont_write_bytecode = True
     sys.addaudithook(_refuse)
-    runpy.run_path(sys.argv[3], run_name="__main__")
+    runpy.run_path(sys.argv[2], run_name="__main__")
 
 
 def _refuse(event: str, _arguments: object) -> None:
