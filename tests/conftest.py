@@ -12,4 +12,5 @@ pytest_plugins = [
     "tests.support.server",
     "tests.support.in_process",
     "tests.support.people",
+    "tests.support.signing_keys",
 ]

@@ -3,21 +3,17 @@
 Signing keys are taken from a few that are made once, because making one takes a tenth of a second.
 """
 
-import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from freehold.domain.audit import witnesses_of
 from freehold.domain.events import EVENTS
-from freehold.domain.keys import rotation
 from freehold.domain.messaging import Mailer
 from freehold.domain.tenants.directory import TenantDirectory
 from freehold.domain.users import Database, find_database
@@ -26,7 +22,6 @@ from freehold.kernel.config import Settings
 from freehold.kernel.crypto.passwords import HashPolicy
 from freehold.kernel.crypto.passwords.pool import PasswordPool
 from freehold.kernel.crypto.sealing import Keyring, MasterKey
-from freehold.kernel.crypto.x509 import SigningMaterial, new_tenant_signing_material
 from freehold.kernel.declare import TenantScope
 from freehold.kernel.errors import Unauthorized
 from freehold.kernel.http.edge import Edge
@@ -159,30 +154,17 @@ class TenantUnderTest:
 
 
 @cache
-def _spare_key(number: int) -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-_numbers = itertools.count()
-
-
-@cache
 def _management_router() -> Router:
     router = Router()
     add_routes(router, REGISTRY)
     return router
 
 
-def _quick_material(domain: str, now: datetime, *, private_key: rsa.RSAPrivateKey | None = None) -> SigningMaterial:
-    return new_tenant_signing_material(domain, now, private_key=private_key or _spare_key(next(_numbers) % 4))
-
-
 @pytest.fixture
 async def people(
-    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    store: Store, clock: FakeClock, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[TenantUnderTest]:
     """A new tenant on a migrated store."""
-    monkeypatch.setattr(rotation, "new_tenant_signing_material", _quick_material)
     settings = Settings(data_dir=tmp_path_factory.mktemp("data"))
     keyring = Keyring(MasterKey.load_or_create(settings.data.master_key))
     directory = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS, witnesses_of(settings))
