@@ -16,10 +16,8 @@ from freehold.login import assets, views
 from freehold.login.pages import View, mail_document, render
 from freehold.login.views import PageContext
 from tests.login.examples import EXAMPLES, FORM, context
-from tests.support.browser import started_browser
 
-# One browser for all of these tests: starting it takes longer than they do.
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = pytest.mark.browser
 
 ISSUER, APP = "https://login.example.com", "https://app.example.com"
 
@@ -59,13 +57,7 @@ class Stage:
         return self.page
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with started_browser() as started:
-        yield started
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def stage(browser: Browser) -> AsyncIterator[Stage]:
     async with on_stage(browser) as stage:
         yield stage

@@ -1,8 +1,9 @@
 """A headless Chromium for tests marked `browser`.
 
 The tests drive Debian's Chromium, not a download of Playwright's. A page trusts every certificate: that the local
-authority is a proper one is for the tests of TLS to say. Everything runs on the test's own event loop, beside a
-server that the test may have started there.
+authority is a proper one is for the tests of TLS to say. One browser serves the session, because starting it takes
+longer than most tests; it lives on the session's event loop, where tests marked `browser` run therefore, and their
+asynchronous fixtures have to as well.
 """
 
 import os
@@ -16,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from freehold.kernel.crypto.x509 import LocalAuthority
@@ -28,16 +30,24 @@ PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests with a browser run where it lives."""
+    for item in items:
+        if item.get_closest_marker("browser") is not None and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """Start a browser; `page` is what most tests want."""
+    """The session's browser; `page` is what most tests want."""
     async with started_browser() as started:
         yield started
 
 
 @asynccontextmanager
 async def started_browser() -> AsyncIterator[Browser]:
-    """Start a browser, or skip the test: for fixtures that share one among the tests of a module."""
+    """Start a browser, or skip the test."""
     chromium = find_chromium()
     if chromium is None:
         pytest.skip(MARKERS["browser"].missing)
@@ -97,7 +107,7 @@ class _Application(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """Open an empty page in a profile of its own: no cookies, nothing stored."""
     context = await browser.new_context(ignore_https_errors=True, locale="en-US")

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import CDPSession, Page
 
 from tests.support.administrators import PASSWORD, code_at
@@ -22,7 +23,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]
         yield live
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def device(page: Page) -> CDPSession:
     """A device with a fingerprint reader, in the browser of `page`."""
     session = await page.context.new_cdp_session(page)
