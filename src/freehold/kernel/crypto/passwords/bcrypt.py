@@ -139,5 +139,4 @@ BCRYPT = Scheme(
     identifiers=frozenset({"2a", "2b", "2y"}),
     parse=_parse,
     verify=_verify,
-    is_cheap=lambda stored: cost_of(stored) < 10,
 )

@@ -93,14 +93,14 @@ class Scheme(msgspec.Struct, frozen=True, kw_only=True):
     `algorithms` are its names in the import form, `identifiers` the first words of its storage strings.
     `parse` raises BadHash. `verify` compares in constant time; the string comes from `parse` or from our own hashing.
     `is_cheap` says whether checking it takes clearly less time than our own default, which would show in the time of
-    an answer.
+    an answer; bcrypt is not asked, because its cost is compared.
     """
 
     algorithms: frozenset[str]
     identifiers: frozenset[str]
     parse: Callable[[CustomHash], Imported]
     verify: Callable[[str, bytes], bool]
-    is_cheap: Callable[[str], bool]
+    is_cheap: Callable[[str], bool] = lambda _stored: False
 
 
 _AT_PATH = re.compile(r"(?P<message>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
