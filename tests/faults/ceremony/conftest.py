@@ -131,10 +131,15 @@ class Place:
     def rows(self, sql: str, **params: Any) -> list[Row]:
         return self.installation.run(self.installation.services.store.all(sql, **params))
 
+    @property
+    def files(self) -> list[Path]:
+        """The files that wait to be downloaded."""
+        return sorted((self.data / "exports").glob("*"))
+
     def given_out(self) -> list[Any]:
         """What there is of files, keys and tickets, what was sent, and how far each ceremony has come."""
         found = [self.rows(query) for query in _GIVEN_OUT]
-        return [*found, sorted(path.name for path in (self.data / "exports").glob("*"))]
+        return [*found, [path.name for path in self.files]]
 
     @contextlib.contextmanager
     def refusing(self, by: str = "administrator") -> Iterator[list[str]]:

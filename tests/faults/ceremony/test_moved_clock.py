@@ -54,7 +54,7 @@ def test_after_the_retention_nothing_can_be_recovered_from_the_data_folder(tmp_p
         with place.http() as http:
             ticket = ok(http.post(f"{API}/{one}/tickets"), 201)
             message = http.get(f"{API}/{one}/file", params={"ticket": ticket["ticket"]}).content
-        (file,) = (data / "exports").iterdir()
+        (file,) = place.files
         sealed = file.read_bytes()
         wrapped, key = keys_of(place, one)
         assert found_in(data, [wrapped]) == {wrapped}
@@ -63,7 +63,7 @@ def test_after_the_retention_nothing_can_be_recovered_from_the_data_folder(tmp_p
         moved = running.clock.now()
 
     with started(data, at=moved + timedelta(days=7, seconds=1), **RELAXED) as running:
-        assert list((data / "exports").iterdir()) == [], "before the first request"
+        assert place.files == [], "before the first request"
         place.installation = place.ada.installation = place.bob.installation = running
         assert place.state(one) == "destroyed"
         running.work()
