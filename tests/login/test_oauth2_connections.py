@@ -307,6 +307,21 @@ def test_a_logout_url_without_a_script(provided: Provided) -> None:
     assert target == f"{provided.provider}/session/end?returnTo=https%3A%2F%2Fapp.example.com%2Fbye"
 
 
+def test_signing_out_of_the_provider_by_a_form(provided: Provided) -> None:
+    provided.change(logoutUrl=f"{provided.provider}/session/end")
+    browser = provided.app.browser()
+    signed_in(provided, browser)
+    with provided.app.installation.management() as api:
+        api.patch("/tenants/settings", json={"sessions": {"oidc_logout_prompt_enabled": False}})
+
+    form = {"client_id": provided.app.client_id, "federated": ""}
+    answer = browser.http.post("/oidc/logout", data=form, headers={"origin": browser.origin})
+
+    with provided.app.installation.management() as api:
+        api.patch("/tenants/settings", json={"sessions": {"oidc_logout_prompt_enabled": True}})
+    assert answer.headers["location"] == f"{provided.provider}/session/end"
+
+
 @pytest.mark.parametrize("script", [
     "function (c, cb) { cb(new Error('x')); }", "function (c, cb) { cb(null, 'javascript:alert(1)'); }",
     "function (c, cb) { cb(null, 7); }",

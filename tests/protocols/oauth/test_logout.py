@@ -47,6 +47,20 @@ def test_v2_logout_ends_the_session_and_goes_where_the_client_may_send(
     assert app.events(type="slo")
 
 
+def test_the_pages_of_a_logout_speak_the_language_that_is_asked_for(
+    installation: Installation, app: Application, browser: BrowserSession
+) -> None:
+    def language(page: Page) -> str:
+        return page.response.text.partition('<html lang="')[2][:2]
+
+    with installation.settings(enabled_locales=["en", "de"]):
+        asked = leave(browser, "/oidc/logout", client_id=app.client_id, ui_locales="de")
+        assert language(asked) == "de"
+        assert language(browser.submit(asked, button="deny")) == "de"
+        assert language(browser.submit(asked, button="accept")) == "de"
+        assert language(leave(app.browser(), "/v2/logout", ui_locales="de")) == "de"
+
+
 def test_the_first_registered_url_is_the_default(app: Application, browser: BrowserSession) -> None:
     assert leave(browser, "/v2/logout", client_id=app.client_id).url == BYE
     assert leave(app.browser(), "/v2/logout").status == 200

@@ -44,11 +44,11 @@ async def confirmed_logout(request: Request) -> bool | None:
     return action == "accept"
 
 
-async def logged_out(request: Request) -> Response:
+async def logged_out(request: Request, *, ui_locales: str | None = None) -> Response:
     """The page after a session ended without a way back."""
-    return await show(request, views.LoggedOut())
+    return await show(request, views.LoggedOut(), ui_locales=ui_locales)
 
 
-async def stayed(request: Request) -> Response:
+async def stayed(request: Request, *, ui_locales: str | None = None) -> Response:
     """The page after somebody chose to stay signed in."""
-    return await show(request, views.LogoutAborted())
+    return await show(request, views.LogoutAborted(), ui_locales=ui_locales)

@@ -36,7 +36,7 @@ async def v2_logout(request: Request) -> Response:
     elif client is not None:
         target = next((url for url in allowed if "*" not in url), None)
     session = await _session(request)
-    return await _end(request, await _response(request, session, target), client, session)
+    return await _end(request, await _response(request, query, session, target), client, session)
 
 
 async def oidc_logout(request: Request) -> Response:
@@ -67,14 +67,14 @@ async def oidc_logout(request: Request) -> Response:
         if answer is None:
             return await login.ask_logout(request, params=_plain(params), user_name=await _name(request, session))
         if not answer:
-            return await login.stayed(request)
-    return await _end(request, await _response(request, session, target), client, session)
+            return await login.stayed(request, ui_locales=params.one("ui_locales"))
+    return await _end(request, await _response(request, params, session, target), client, session)
 
 
-async def _response(request: Request, session: Session | None, target: str | None) -> Response:
+async def _response(request: Request, params: Parameters, session: Session | None, target: str | None) -> Response:
     """To the target, by way of the identity provider where `federated` asks for that; or our own page."""
     store, tenant = request.services.store, request.tenant
-    if session is not None and "federated" in request.query:
+    if session is not None and "federated" in params:
         connection = await find_database(store, tenant, session.connection)
         if connection is not None and connection.strategy == oauth2.STRATEGY:
             url = await oauth2.logout_url(
@@ -82,7 +82,7 @@ async def _response(request: Request, session: Session | None, target: str | Non
             )
             if url is not None:
                 return redirect(url)
-    return redirect(target) if target else await login.logged_out(request)
+    return redirect(target) if target else await login.logged_out(request, ui_locales=params.one("ui_locales"))
 
 
 def _check_target(target: str, allowed: list[str], *, name: str) -> None:
