@@ -15,7 +15,7 @@ const groups = new Map();
 const MOST_COMMANDS = 1000;
 // Commands that mean nothing to the next action, with what is certainly right about their arguments.
 const isClaim = (values) => typeof values[0] === 'string' && values[0] !== '' && JSON.stringify(values).length < 8192;
-const isScope = (values) => typeof values[0] === 'string' && /^[\x21-\x7e]+$/.test(values[0]);
+const isScope = (values) => typeof values[0] === 'string' && /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(values[0]);
 const PLAIN = {
   __proto__: null, 'accessToken.setCustomClaim': isClaim, 'idToken.setCustomClaim': isClaim,
   'accessToken.addScope': isScope, 'accessToken.removeScope': isScope,

@@ -163,7 +163,8 @@ class TestActions:
             "api.user.setAppMetadata('a', 1)", "api.transaction.setMetadata('a', 1)", "api.session.revoke('no')",
             "api.idToken.setCustomClaim(1, 2)", "api.idToken.setCustomClaim('')",
             "api.idToken.setCustomClaim('a', 'x'.repeat(40000))", "api.accessToken.addScope('two scopes')",
-            "api.accessToken.removeScope()", "api.accessToken.addScope(['a'])", "api.multifactor.enable('any')",
+            "api.accessToken.removeScope()", "api.accessToken.addScope('back\\\\slash')",
+            "api.accessToken.addScope(['a'])", "api.multifactor.enable('any')",
             "api.authentication.challengeWith({ type: 'otp' })", "throw new Error('no')",
         )  # fmt: skip
         ran = [len(await self.run(sandbox, body, "api.idToken.setCustomClaim('a', 1)")) for body in bodies]

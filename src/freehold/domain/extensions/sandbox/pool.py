@@ -294,7 +294,8 @@ class Pool:
             busy = any(worker.calls for worker in self._all)
             await asyncio.sleep(LOOK_S if busy else LOOK_IDLE_S if not self._tenants else LOOK_S * 3)
             now = time.monotonic()
-            for worker in list(self._all):
+            # In a process that is nobody's yet no foreign code has run.
+            for worker in [worker for worker in self._all if worker.tenant]:
                 worker.check()
                 if not worker.ended:
                     self._look(worker, now)
