@@ -57,6 +57,7 @@ def replay(live: LiveServer, set_name: str, only: str, report: Path) -> dict[str
     """Run the replayer over the cassettes of a set whose names match; its report."""
     shared = find_shared()
     assert shared is not None
+    live.forget_tokens()  # a recording may revoke the key that an earlier one's token was signed with
     token = report.with_suffix(".token")
     token.write_text(live.management_token())
     reset = [sys.executable, "-m", "freehold.cli", "tenants", "reset", "main", "--yes", "--data", str(live.data)]
