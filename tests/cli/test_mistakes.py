@@ -29,7 +29,7 @@ def test_a_port_that_somebody_has(tmp_path: Path) -> None:
 def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
     path = tmp_path / "data"
     path.touch()
-    for command in (("up", "--port", "0"), ("tenants", "list")):
+    for command in (("up", "--port", "0"), ("tenants", "create", "acme")):
         assert refusal(*command, "--data", str(path)) == f"{path}: File exists"
 
 
@@ -46,7 +46,9 @@ def test_the_domain_of_another_tenant_is_looked_at_too(server: LiveServer) -> No
 
 
 def test_a_database_of_a_kind_that_is_not_there(tmp_path: Path) -> None:
-    said = refusal("tenants", "list", "--data", str(tmp_path / "data"), "--database", "mysql://localhost/freehold")
+    said = refusal(
+        "tenants", "create", "acme", "--data", str(tmp_path / "data"), "--database", "mysql://localhost/freehold"
+    )
     assert said == "A database's URL starts with sqlite:/// or postgresql://"
 
 
@@ -54,7 +56,7 @@ def test_a_database_that_does_not_answer_says_why(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"postgresql://freehold:hunter2@127.0.0.1:{port}/freehold"
-    said = refusal("tenants", "list", "--data", str(tmp_path / "data"), "--database", url)
+    said = refusal("tenants", "create", "acme", "--data", str(tmp_path / "data"), "--database", url)
     assert re.match(r"The database cannot be read or written right now: .*Connect call failed", said)
     assert "hunter2" not in said
 
@@ -65,9 +67,20 @@ def test_a_second_server_on_the_same_folder_at_another_address(server: LiveServe
     assert said.startswith(f"A server is up on {server.data} already, at {server.issuer}. Stop it")
 
 
-def test_a_folder_without_a_tenant_is_named(tmp_path: Path) -> None:
+def test_a_mistyped_folder_is_named_and_does_not_become_an_installation(tmp_path: Path) -> None:
     said = refusal("export", "--data", str(tmp_path / "typo"), "--output", str(tmp_path / "archive"))
-    assert said.startswith(f"There is no tenant in {tmp_path / 'typo'}.")
+    assert said == f"There is no installation in {tmp_path / 'typo'}: it holds no master.key."
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_database_without_its_master_key_gets_no_other_one(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    freehold("tenants", "create", "acme", "--data", str(data))
+    (data / "master.key").rename(tmp_path / "master.key")
+    for command in (["up", "--port", "0"], ["tenants", "create", "other"]):
+        said = refusal(*command, "--data", str(data))
+        assert said.startswith(f"{data / 'master.key'} is missing, which opens the keys of the tenants")
+        assert not (data / "master.key").exists()
 
 
 def test_an_import_of_nothing(server: LiveServer) -> None:

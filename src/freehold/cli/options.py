@@ -44,14 +44,24 @@ def settings_for(data: Path | None, database: str | None = None) -> Settings:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, *, upgrade: bool = True) -> AsyncIterator[Installation]:
-    """Open the installation's store and tenants, beside a running server or without one."""
+async def opened(settings: Settings, *, upgrade: bool = True, create: bool = False) -> AsyncIterator[Installation]:
+    """Open the installation's store and tenants, beside a running server or without one.
+
+    A new one is made only with `create`. Raises NotFound otherwise: a mistyped folder is not to become one.
+    """
+    if not create and not settings.data.master_key.exists():
+        raise NotFound(f"There is no installation in {settings.data_dir}: it holds no {settings.data.master_key.name}.")
     settings.data.prepare()
     clock = SystemClock()
     store = open_store(settings.store_url, clock=clock)
     try:
         if upgrade:
             await migrate(store)
+        if not settings.data.master_key.exists() and await store.one("select 1 from tenants limit 1"):
+            raise BadRequest(
+                f"{settings.data.master_key} is missing, which opens the keys of the tenants in this database. "
+                "Put it back from your backup."
+            )
         keyring = Keyring.of_file(settings.data.master_key)
         tenants = TenantDirectory(store, keyring, clock, REGISTRY, EVENTS, witnesses_of(settings))
         yield Installation(settings, store, tenants)

@@ -37,7 +37,7 @@ def restore(
     async def run() -> None:
         if domain is not None:
             check_domain(domain)
-        async with opened(settings_for(data, database)) as installation:
+        async with opened(settings_for(data, database), create=True) as installation:
 
             async def adopt(tx: Transaction, facts: TenantFacts) -> TenantScope:
                 return await installation.tenants.adopt(tx, facts.id, facts.name, facts.domain)

@@ -52,7 +52,7 @@ def create(
         from freehold.cli.ready import ready_facts, write_ready_file
 
         settings = settings_for(data, database)
-        async with opened(settings) as installation:
+        async with opened(settings, create=True) as installation:
             first = await installation.tenants.all()
             base = min(first, key=lambda tenant: len(tenant.domain)).domain if first else f"localhost:{settings.port}"
             address = domain or f"{name}.{base}"

@@ -72,7 +72,7 @@ def up(
 
 async def prepare(settings: Settings, public: str) -> tuple[dict[str, Any], Tls]:
     """Bring the schema up to date and see to the first tenant; the facts of the ready-file, and the certificate."""
-    async with opened(settings) as installation:
+    async with opened(settings, create=True) as installation:
         await _check_alone(installation, public)
         await lifecycle.refresh(installation.store, installation.tenants)
         tenant = await lifecycle.ensure_first(installation.store, installation.tenants, public)
