@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from freehold import __version__
 from tests.support.commands import freehold
 from tests.support.server import LiveServer
 
@@ -119,3 +120,8 @@ def test_a_variable_that_sets_nothing_is_named(server: LiveServer) -> None:
     assert [line["variable"] for line in logged if line["event"] == "variable_sets_nothing"] == [
         "FREEHOLD_CEREMONY_STRICT_ROLE"
     ]
+
+
+def test_the_version_is_no_mistake() -> None:
+    done = freehold("--version")
+    assert (done.returncode, done.stdout) == (0, f"freehold {__version__}\n")

@@ -69,11 +69,16 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def freehold(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.", is_eager=True)] = False,
-) -> None:
-    """Freehold, the identity platform you own."""
-    if version:
+def _show_version(asked: bool) -> None:
+    if asked:
         print(f"freehold {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def freehold(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and stop.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Freehold, the identity platform you own."""
