@@ -21,15 +21,17 @@ def client_facts(client: Client) -> dict[str, Any]:
     return {"client_id": client.client_id, "name": client.name, "metadata": metadata or {}}
 
 
-def request_facts(http: Request, *, ip: str = "", body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """`event.request`; parameters that prove something are not shown."""
+def request_facts(
+    http: Request, *, ip: str = "", query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """`event.request`; parameters that prove something are not shown. `query` is the request's own unless given."""
     return {
         "ip": ip or http.client_ip,
         "method": http.method,
         "hostname": http.host,
         "user_agent": http.headers.get("user-agent", ""),
         "language": http.headers.get("accept-language", "").partition(",")[0],
-        "query": _shown({name: http.query.get(name) for name in http.query}),
+        "query": _shown({name: http.query.get(name) for name in http.query} if query is None else query),
         "body": _shown(body or {}),
         "geoip": {},
     }

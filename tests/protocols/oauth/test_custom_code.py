@@ -83,6 +83,24 @@ def test_userinfo_tells_the_claims_of_the_id_token(app: Application, ada: User) 
         assert "https://acme.example/plan" not in told
 
 
+def test_code_is_told_what_the_application_asked_not_what_our_pages_did(app: Application, ada: User) -> None:
+    rule(app, "context.idToken['https://acme.example/rule'] = context.request.query; callback(null, user, context);")
+    action(
+        app,
+        """exports.onExecutePostLogin = async (event, api) => {
+            api.idToken.setCustomClaim('https://acme.example/action', event.request.query);
+        };""",
+    )
+
+    asked: dict[str, Any] = {"state": "of the app", "campaign": "spring", "ext-colour": "red"}
+    claims = read_claims(app.log_in(ada, **asked)["id_token"])
+
+    told = claims["https://acme.example/action"]
+    assert told == claims["https://acme.example/rule"]
+    assert told.items() >= {**asked, "client_id": app.client_id, "response_type": "code"}.items()
+    assert "response_mode" not in told
+
+
 def test_claims_that_are_too_many_for_a_header_stay_out_of_the_opaque_token(app: Application, ada: User) -> None:
     action(
         app,

@@ -115,6 +115,7 @@ async def _ask_code(arrival: Arrival, session: Session, user: Profile, scopes: S
         http=arrival.http, user=user, client=arrival.client, api=arrival.api, connection=session.connection,
         protocol="oidc-basic-profile" if "code" in request.wants else "oidc-implicit-profile", scopes=scopes,
         session=session, can_redirect=not arrival.is_silent, body=await _form_of(arrival.http),
+        query=None if before else request.query,
         transaction={name: value for name, value in asked.items() if value},
     )  # fmt: skip
     if before:

@@ -37,8 +37,14 @@ RESPONSE_MODES = frozenset({"query", "fragment", "form_post", "web_message"})
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 LONGEST = {"state": 8192, "scope": 4096, "login_hint": 512, "id_token_hint": 8192}
 LONGEST_OTHER = 2048
-MOST_EXTENSIONS = 10
+MOST_OTHERS = 20
 
+_FILLED = (
+    "nonce", "audience", "code_challenge", "code_challenge_method", "prompt", "login_hint", "id_token_hint",
+    "connection", "connection_scope", "screen_hint", "ui_locales", "acr_values",
+)  # fmt: skip
+_GIVEN = ("client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", *_FILLED)
+_READ = frozenset({*_GIVEN, "max_age"})
 _CHALLENGE = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
 
 
@@ -73,13 +79,25 @@ class Authorize(msgspec.Struct, kw_only=True, omit_defaults=True):
     redirect_uri_given: bool = True
     iss: str | None = None
     """What the response says of its sender, when the tenant promises it (RFC 9207)."""
-    extensions: dict[str, str] = {}
-    """Parameters named `ext-...`, which page templates may read."""
+    others: dict[str, str] = {}
+    """Parameters that say nothing to us, such as `ext-...`; custom code is told of them."""
 
     @property
     def wants(self) -> frozenset[str]:
         """The response types asked for: code, token, id_token."""
         return frozenset(self.response_type.split())
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The request as parameters again, for custom code: `event.request.query`."""
+        given = {name: getattr(self, name) for name in _GIVEN}
+        if not self.redirect_uri_given:
+            del given["redirect_uri"]
+        if self.response_mode == _default_mode(self.wants):
+            del given["response_mode"]
+        if self.max_age is not None:
+            given["max_age"] = str(self.max_age)
+        return {**self.others, **{name: value for name, value in given.items() if value}}
 
     @property
     def scopes(self) -> list[str]:
@@ -113,7 +131,7 @@ async def read_target(params: Parameters, *, store: Store, tenant: TenantScope) 
         redirect_uri=redirect_uri,
         redirect_uri_given=given,
         response_type=response_type or "",
-        response_mode="fragment" if kinds - {"code"} and kinds in RESPONSE_TYPES else "query",
+        response_mode=_default_mode(kinds),
         state=state if state and len(state) <= LONGEST["state"] else None,
     )
     if mode == "web_message":
@@ -137,6 +155,10 @@ def read_rest(params: Parameters, request: Authorize, client: Client) -> None:
     _check_supported(params, client)
     _check_openid(request)
     _check_pkce(request)
+
+
+def _default_mode(kinds: frozenset[str]) -> str:
+    return "fragment" if kinds - {"code"} and kinds in RESPONSE_TYPES else "query"
 
 
 async def _client(params: Parameters, *, store: Store, tenant: TenantScope) -> Client:
@@ -201,13 +223,10 @@ def _check_response(params: Parameters, request: Authorize, client: Client) -> N
 
 def _fill(params: Parameters, request: Authorize) -> None:
     request.scope = params.get("scope")
-    for name in (
-        "nonce", "audience", "code_challenge", "code_challenge_method", "prompt", "login_hint", "id_token_hint",
-        "connection", "connection_scope", "screen_hint", "ui_locales", "acr_values",
-    ):  # fmt: skip
+    for name in _FILLED:
         setattr(request, name, params.get(name) or None)
-    extensions = [name for name in params if name.startswith("ext-")]
-    request.extensions = {name: params.get(name) for name in extensions[:MOST_EXTENSIONS]}
+    others = [name for name in params if name not in _READ]
+    request.others = {name: params.get(name) for name in others[:MOST_OTHERS]}
     max_age = params.get("max_age")
     if max_age:
         if not (max_age.isascii() and max_age.isdigit() and len(max_age) < 10):

@@ -69,6 +69,8 @@ class Occasion(msgspec.Struct, frozen=True, kw_only=True):
     protocol: str
     scopes: Sequence[str]
     ip: str = ""
+    query: Mapping[str, str] | None = None
+    """What the application asked, where the browser is at one of our own addresses by now."""
     body: Mapping[str, Any] | None = None
     session: Session | None = None
     amr: Sequence[str] = ()
@@ -161,7 +163,7 @@ async def _facts(occasion: Occasion) -> Facts:
         user=shown,
         client=client_facts(occasion.client),
         connection=known,
-        request=request_facts(occasion.http, ip=occasion.ip, body=occasion.body),
+        request=request_facts(occasion.http, ip=occasion.ip, query=occasion.query, body=occasion.body),
         protocol=occasion.protocol,
         scopes=list(occasion.scopes),
         audience=occasion.api.identifier if occasion.api is not None else None,
