@@ -1,8 +1,12 @@
 """Skips what this machine cannot run, and says at the end what was not tested and why."""
 
+import gc
+from collections.abc import Generator
+
 import pytest
 from hypothesis import settings
 
+from freehold.kernel.collector import without_collector
 from tests.support.programs import MARKERS
 
 # No test measures time, so that a busy machine finds no bugs that are not there.
@@ -12,6 +16,15 @@ settings.load_profile("freehold")
 
 LONG = frozenset({"faults", "demo", "docs", "ceremony", "sandbox", "clients"})
 """Folders whose files hold few tests that take long."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import and collect without looking for cycles, and do not look for them in what is there from then on."""
+    with without_collector():
+        collected = yield
+    gc.freeze()
+    return collected
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
