@@ -25,6 +25,7 @@ from freehold.surfaces.ceremony.build.pipes import Buffer
 from freehold.surfaces.ceremony.build.tar import ExportTar
 from tests.architecture.project import ROOT
 from tests.docs.shell_examples import Block, read_blocks, reader_environment, run_blocks
+from tests.support.gnupg_homes import make_passphrases_cheap
 from tests.support.programs import find_jq, find_sequoia
 
 GUIDE = (ROOT / "docs" / "guides" / "pgp.md").read_text()
@@ -93,6 +94,7 @@ def reader(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reader]:
     with reader_environment(tmp_path / "reader") as env:
         home = Path(env["HOME"]) / ".gnupg"
         home.mkdir(mode=0o700)
+        make_passphrases_cheap(home)
         (folder / "passphrase.txt").write_text(request.param)
         # In place of the window in which people type it.
         (home / "gpg.conf").write_text(f"pinentry-mode loopback\npassphrase-file {folder}/passphrase.txt\n")

@@ -17,6 +17,7 @@ from freehold.kernel.crypto.openpgp import (
     is_pgp_message,
     read_certificate,
 )
+from tests.support.gnupg_homes import make_passphrases_cheap
 
 pytestmark = pytest.mark.skipif(shutil.which("gpg") is None, reason="GnuPG is not installed")
 
@@ -47,6 +48,7 @@ def new_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], 
     def make() -> Gpg:
         home = tmp_path_factory.mktemp("g")
         home.chmod(0o700)
+        make_passphrases_cheap(home)
         homes.append(home)
 
         def run(*arguments: str, dialogue: str = "") -> bytes:

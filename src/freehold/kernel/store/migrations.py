@@ -146,7 +146,8 @@ async def _apply_next(tx: Transaction, store: Store, known: Sequence[Migration])
         return None
     for statement in statements(migration.sql):
         await tx.run(store.dialect.ddl(statement))
-    await store.dialect.schema_changed(tx)
+    if migration is known[-1]:  # whoever is interrupted before has it to apply still
+        await store.dialect.schema_changed(tx)
     await tx.run(
         """insert into schema_migrations (number, name, checksum, applied_at_ms)
         values (:number, :name, :checksum, :now_ms)""",
