@@ -40,11 +40,19 @@ def primes_of(key: rsa.RSAPrivateKey) -> tuple[int, int]:
 
 def key_of_primes(p: int, q: int, exponent: int = 65537) -> rsa.RSAPrivateKey:
     """The key with these factors."""
+    assert isPrime(p)
+    assert isPrime(q)
     secret = pow(exponent, -1, (p - 1) * (q - 1))
     numbers = rsa.RSAPrivateNumbers(
         p, q, secret, secret % (p - 1), secret % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(exponent, p * q)
     )
     return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+# Seeds with which the first draw is a prime: to search for one takes seconds.
+_ROCA_SEEDS = (484, 1242)
+_SEEDS = (20, 722)
+_CLOSE_SEED, _GAP = 1611, 366
 
 
 @cache
@@ -54,43 +62,31 @@ def roca_key() -> rsa.RSAPrivateKey:
     for number in range(2, 702):
         if isPrime(number):
             product *= number
-    chance = random.Random(17)
 
-    def prime() -> int:
-        while True:
-            factor = chance.getrandbits(2048 - product.bit_length()) | 1 << (2047 - product.bit_length())
-            candidate = int(factor * product + pow(65537, chance.randrange(1 << 60), product))
-            if (
-                candidate.bit_length() == 2048
-                and candidate >> 2046 == 3
-                and candidate % 65537 != 1
-                and isPrime(candidate)
-            ):
-                return candidate
+    def prime(seed: int) -> int:
+        chance = random.Random(seed)
+        factor = chance.getrandbits(2048 - product.bit_length()) | 1 << (2047 - product.bit_length())
+        return int(factor * product + pow(65537, chance.randrange(1 << 60), product))
 
-    return key_of_primes(prime(), prime())
+    p, q = map(prime, _ROCA_SEEDS)
+    return key_of_primes(p, q)
 
 
 @cache
 def prime_key(exponent: int) -> rsa.RSAPrivateKey:
     """A key with another exponent than is usual."""
-    primes: list[int] = []
-    chance = random.Random(exponent)
-    while len(primes) < 2:
-        candidate = chance.getrandbits(2048) | 3 << 2046 | 1
-        if candidate % exponent != 1 and isPrime(candidate):
-            primes.append(candidate)
-    return key_of_primes(primes[0], primes[1], exponent)
+    p, q = map(_prime, _SEEDS)
+    return key_of_primes(p, q, exponent)
 
 
 @cache
 def close_key() -> rsa.RSAPrivateKey:
     """A key whose factors are neighbours."""
-    p, _ = primes_of(rsa_key("close"))
-    q = p + 2
-    while not isPrime(q) or (q - 1) % 65537 == 0:
-        q += 2
-    return key_of_primes(p, q)
+    return key_of_primes(_prime(_CLOSE_SEED), _prime(_CLOSE_SEED) + _GAP)
+
+
+def _prime(seed: int) -> int:
+    return random.Random(seed).getrandbits(2048) | 3 << 2046 | 1
 
 
 @dataclass(frozen=True)
