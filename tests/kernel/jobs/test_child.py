@@ -20,10 +20,11 @@ def _children_find_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
 
 
-async def test_a_large_argument_and_result_go_through() -> None:
+async def test_a_large_argument_and_result_go_through(capfd: pytest.CaptureFixture[str]) -> None:
     argument = os.urandom(3_000_000)
 
     assert await run_in_child(work.reverse, argument) == argument[::-1]
+    assert capfd.readouterr().err == f"{work.SAID}\n", "nothing of Python's own in the log"
 
 
 async def test_a_child_that_fails_says_so() -> None:

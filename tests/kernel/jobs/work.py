@@ -6,8 +6,11 @@ import time
 from pathlib import Path
 
 
+SAID = "this goes to the operator, not into the result"
+
+
 def reverse(argument: bytes) -> bytes:
-    print("this goes to the operator, not into the result")
+    print(SAID)
     return argument[::-1]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from freehold.kernel.jobs.child import START
 from freehold.surfaces.ceremony.build.builder import Order, Outcome, is_being_written
 
 FUNCTION = "freehold.surfaces.ceremony.build.builder:run"
@@ -37,7 +38,7 @@ class Remains(AssertionError):
 async def start_build(order: Order) -> asyncio.subprocess.Process:
     """The builder's process as a server starts it, with its order sent."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "freehold.kernel.jobs.child", FUNCTION, "0", str(os.getpid()),
+        sys.executable, "-c", START, FUNCTION, "0", str(os.getpid()),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip

@@ -18,6 +18,8 @@ from freehold.kernel.memory import keep_memory_private
 
 NICENESS = 10
 GRACE_S = 5.0
+START = f"import sys; from {__name__} import main; main(*sys.argv[1:])"
+"""Not by `-m`: the package imports this module, and Python would warn of it in the log at every start."""
 
 
 class ChildFailed(FreeholdError):
@@ -35,7 +37,7 @@ async def run_in_child(function: Callable[[bytes], bytes], argument: bytes, *, n
     """
     name = f"{function.__module__}:{function.__qualname__}"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "freehold.kernel.jobs.child", name, str(niceness), str(os.getpid()),
+        sys.executable, "-c", START, name, str(niceness), str(os.getpid()),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
@@ -101,7 +103,3 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit("the parent process has ended")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
