@@ -5,7 +5,6 @@ import sys
 import time
 from pathlib import Path
 
-
 SAID = "this goes to the operator, not into the result"
 
 
