@@ -1,10 +1,11 @@
 """OpenPGP keys for tests of the ceremony: made by GnuPG, which also decrypts."""
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from pysequoia.packet import PacketPile, Tag
+
+from tests.support.gnupg_homes import run_gpg
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,6 @@ class Recipient:
 
     def decrypt(self, message: Path, target: Path) -> None:
         run_gpg(self.home, "--output", str(target), "--decrypt", str(message))
-
-
-def run_gpg(home: Path, *arguments: str, stdin: bytes = b"") -> bytes:
-    command = ["gpg", "--homedir", str(home), "--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""]
-    return subprocess.run([*command, *arguments], check=True, capture_output=True, input=stdin).stdout
 
 
 def new_recipient(home: Path, user_id: str = "Ada <ada@example.com>", *, bits: int = 2048) -> Recipient:

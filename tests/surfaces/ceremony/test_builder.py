@@ -29,8 +29,9 @@ from freehold.surfaces.transfer.exporting import export_tenant
 from freehold.surfaces.transfer.restoring import restore_tenant
 from freehold.surfaces.transfer.sealed import export_vault
 from tests.support.full_tenant import directory
+from tests.support.gnupg_homes import run_gpg
 from tests.surfaces.ceremony.conftest import Build, message_of
-from tests.surfaces.ceremony.keys import Recipient, new_recipient, run_gpg
+from tests.surfaces.ceremony.keys import Recipient, new_recipient
 
 pytestmark = pytest.mark.quick_on("sqlite")
 

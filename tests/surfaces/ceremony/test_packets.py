@@ -1,7 +1,6 @@
 """The outside of an OpenPGP message, read back: what is missing, foreign or cut off is refused."""
 
 import shutil
-import subprocess
 import threading
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from pysequoia.packet import PacketPile, Tag
 
 from freehold.kernel.crypto.openpgp import UnusableCertificate, encrypting_to_pipe
 from freehold.surfaces.ceremony.build.packets import BadMessage, Message, MessageReader, check_recipients
+from tests.support.gnupg_homes import run_gpg
 
 PLAIN = b"user_id,passwordHash\n" * 20_000
 
@@ -51,11 +51,6 @@ def gpg(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("g")
     home.chmod(0o700)
     return home
-
-
-def run_gpg(home: Path, *arguments: str, stdin: bytes = b"") -> bytes:
-    command = ["gpg", "--homedir", str(home), "--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""]
-    return subprocess.run([*command, *arguments], check=True, capture_output=True, input=stdin).stdout
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,13 @@
 """The commands with which a tenant leaves and is restored, with the real gpg."""
 
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.commands import freehold
+from tests.support.gnupg_homes import run_gpg
 from tests.support.server import LiveServer
-
-
-def gpg(home: Path, *arguments: str) -> bytes:
-    command = ["gpg", "--homedir", str(home), "--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""]
-    return subprocess.run([*command, *arguments], check=True, capture_output=True).stdout
 
 
 @pytest.fixture
@@ -20,9 +15,9 @@ def key(tmp_path: Path) -> tuple[Path, Path]:
     """A GnuPG home with a secret key, and the public key's file."""
     home = tmp_path / "gnupg"
     home.mkdir(mode=0o700)
-    gpg(home, "--quick-generate-key", "Ada <ada@example.com>", "default", "default", "1y")
+    run_gpg(home, "--quick-generate-key", "Ada <ada@example.com>", "default", "default", "1y")
     public = tmp_path / "ada.asc"
-    public.write_bytes(gpg(home, "--armor", "--export", "ada@example.com"))
+    public.write_bytes(run_gpg(home, "--armor", "--export", "ada@example.com"))
     return home, public
 
 
@@ -40,8 +35,8 @@ def test_an_archive_encrypted_to_a_key_opens_with_gpg_and_restores(
     refused = freehold("restore", str(sealed), "--data", str(tmp_path / "copy"), check=False)
     assert refused.returncode == 1
     assert "decrypt it first" in refused.stderr
-    gpg(home, "--output", str(tmp_path / "tenant.tar.gz"), "--decrypt", str(sealed))
-    gpg(home, "--output", str(tmp_path / "vault.tar.gz"), "--decrypt", str(sealed_vault))
+    run_gpg(home, "--output", str(tmp_path / "tenant.tar.gz"), "--decrypt", str(sealed))
+    run_gpg(home, "--output", str(tmp_path / "vault.tar.gz"), "--decrypt", str(sealed_vault))
     arguments = ("restore", str(tmp_path / "tenant.tar.gz"), "--vault", str(tmp_path / "vault.tar.gz"))
     freehold(*arguments, "--data", str(tmp_path / "copy"))
 
