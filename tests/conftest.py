@@ -1,5 +1,7 @@
 """Fixtures and reporting that every test may use."""
 
+from tests.support.gnupg_homes import end_agents
+
 pytest_plugins = [
     "pytester",
     "tests.support.configuration",
@@ -14,3 +16,8 @@ pytest_plugins = [
     "tests.support.people",
     "tests.support.signing_keys",
 ]
+
+
+def pytest_sessionfinish() -> None:
+    """Leave no process behind."""
+    end_agents()

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import settings
 
 from freehold.kernel.collector import without_collector
-from tests.support.gnupg_homes import end_agents
 from tests.support.programs import MARKERS
 
 # No test measures time, so that a busy machine finds no bugs that are not there.
@@ -37,11 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if asking and need.find() is None:
             for item in asking:
                 item.add_marker(pytest.mark.skip(reason=need.missing))
-
-
-def pytest_sessionfinish() -> None:
-    """Leave no process behind."""
-    end_agents()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
