@@ -3,6 +3,7 @@
 import gzip
 import io
 import tarfile
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -185,14 +186,24 @@ async def test_the_archive_is_a_tar_that_any_tool_opens(full: Store, tmp_path: P
     assert "data/people/000001.ndjson" in names
 
 
+def with_a_flipped_bit(archive: bytes, position: float) -> bytes:
+    """The archive with one bit changed at about this part of it. Some bits of gzip say nothing of what is in it."""
+    for at in range(int(len(archive) * position), len(archive)):
+        changed = archive[:at] + bytes([archive[at] ^ 0x10]) + archive[at + 1 :]
+        try:
+            if gzip.decompress(changed) != gzip.decompress(archive):
+                return changed
+        except (OSError, EOFError, zlib.error):
+            return changed
+    raise AssertionError("no bit matters")
+
+
 @pytest.mark.parametrize("position", [0.02, 0.2, 0.5, 0.8, 0.98])
 async def test_a_flipped_bit_is_noticed_before_anything_is_written(
     full: Store, tmp_path: Path, position: float
 ) -> None:
     await write(full, tmp_path / "a.tar.gz")
-    content = bytearray((tmp_path / "a.tar.gz").read_bytes())
-    content[int(len(content) * position)] ^= 0x10
-    (tmp_path / "b.tar.gz").write_bytes(content)
+    (tmp_path / "b.tar.gz").write_bytes(with_a_flipped_bit((tmp_path / "a.tar.gz").read_bytes(), position))
     other = await open_empty(tmp_path / "other.db")
 
     with pytest.raises(BadArchive):
