@@ -57,6 +57,8 @@ MEMORY = ":memory:"
 
 T = TypeVar("T")
 
+_INTERRUPT_AGAIN_S = 0.05
+
 
 class SqliteStore:
     """A store in one file; see the module."""
@@ -119,7 +121,14 @@ class SqliteStore:
         self._searching.add(connection)
         compiled = self.dialect.compile(sql)
         running = loop.run_in_executor(self._search_threads, lambda: connection.execute(compiled, params).fetchall())
-        timer = loop.call_at(deadline, connection.interrupt)
+
+        def interrupt() -> None:
+            """Again and again: one that comes before the thread has begun stops nothing."""
+            nonlocal timer
+            connection.interrupt()
+            timer = loop.call_later(_INTERRUPT_AGAIN_S, interrupt)
+
+        timer = loop.call_at(deadline, interrupt)
 
         def give_back(_done: asyncio.Future[list[Row]]) -> None:
             timer.cancel()
