@@ -124,14 +124,14 @@ class SqliteStore:
 
         def interrupt() -> None:
             """Again and again: one that comes before the thread has begun stops nothing."""
-            nonlocal timer
+            timers.append(loop.call_later(_INTERRUPT_AGAIN_S, interrupt))
+            timers.pop(0)
             connection.interrupt()
-            timer = loop.call_later(_INTERRUPT_AGAIN_S, interrupt)
 
-        timer = loop.call_at(deadline, interrupt)
+        timers = [loop.call_at(deadline, interrupt)]
 
         def give_back(_done: asyncio.Future[list[Row]]) -> None:
-            timer.cancel()
+            timers[0].cancel()
             self._searching.discard(connection)
             self._searchers.append(connection)
             self._search_slots.release()
