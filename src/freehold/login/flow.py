@@ -14,15 +14,16 @@ from freehold.domain.applications import CLIENTS, Client
 from freehold.domain.connections import enabled_connections
 from freehold.domain.sessions import LoginTransaction, Session, begin_login, find_login, save_login
 from freehold.domain.users import Database, Profile, database_of
-from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.declare import documents
 from freehold.kernel.errors import BadRequest
 from freehold.kernel.http.csrf import form_token, verify_form
 from freehold.kernel.http.parameters import Parameters
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, redirect
-from freehold.kernel.store import Store, Transaction
+from freehold.kernel.store import Transaction
 from freehold.login import cookies, pages, views
 from freehold.login.answers import show
+from freehold.login.at_request import AtRequest
 
 SIGN_IN, IDENTIFIER, PASSWORD = "/u/login", "/u/login/identifier", "/u/login/password"
 PROVIDER = "/u/login/provider"
@@ -49,7 +50,7 @@ class SignInOver(BadRequest):
 
 
 @dataclass(slots=True)
-class Visit:
+class Visit(AtRequest):
     """One request of a sign-in under way."""
 
     http: Request
@@ -58,18 +59,6 @@ class Visit:
     client: Client
     secret: str
     form: Parameters | None = None
-
-    @property
-    def store(self) -> Store:
-        """The store."""
-        store: Store = self.http.services.store
-        return store
-
-    @property
-    def tenant(self) -> TenantScope:
-        """The tenant."""
-        tenant: TenantScope = self.http.tenant
-        return tenant
 
     @property
     def authorize(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What every store promises, on both databases."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -22,6 +23,7 @@ from freehold.kernel.store import (
     open_store,
 )
 from freehold.kernel.store.scrub import scrub
+from freehold.kernel.store.sqlite import SEARCH_THREADS, SqliteStore
 
 THINGS = Table(
     "things",
@@ -559,6 +561,20 @@ async def test_a_search_answers_and_a_long_one_is_stopped(store: Store) -> None:
         with pytest.raises(QueryTimeout):
             await store.search(endless, timeout_s=0.05)
     assert await store.search("select id from things") == [("a",)]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], scope="session")
+async def test_a_search_whose_thread_begins_after_its_time_is_stopped_all_the_same(store: Store) -> None:
+    assert isinstance(store, SqliteStore)
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
+    free = threading.Event()
+    for _ in range(SEARCH_THREADS):
+        store._search_threads.submit(free.wait)
+    asyncio.get_running_loop().call_later(0.3, free.set)
+
+    async with asyncio.timeout(60):
+        with pytest.raises(QueryTimeout):
+            await store.search(endless, timeout_s=0.05)
 
 
 async def test_searches_over_the_limit_wait_no_longer_than_they_may(store: Store) -> None:

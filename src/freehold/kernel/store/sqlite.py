@@ -122,16 +122,18 @@ class SqliteStore:
         compiled = self.dialect.compile(sql)
         running = loop.run_in_executor(self._search_threads, lambda: connection.execute(compiled, params).fetchall())
 
+        timer: asyncio.TimerHandle | None = None
+
         def interrupt() -> None:
             """Again and again: one that comes before the thread has begun stops nothing."""
-            timers.append(loop.call_later(_INTERRUPT_AGAIN_S, interrupt))
-            timers.pop(0)
+            nonlocal timer
             connection.interrupt()
+            timer = loop.call_later(_INTERRUPT_AGAIN_S, interrupt)
 
-        timers = [loop.call_at(deadline, interrupt)]
+        timer = loop.call_at(deadline, interrupt)
 
         def give_back(_done: asyncio.Future[list[Row]]) -> None:
-            timers[0].cancel()
+            timer.cancel()
             self._searching.discard(connection)
             self._searchers.append(connection)
             self._search_slots.release()

@@ -17,39 +17,27 @@ from freehold.domain.tickets import find_ticket, use_ticket
 from freehold.domain.users import Profile, find_profile
 from freehold.kernel.crypto.otp import new_recovery_code, new_totp_secret
 from freehold.kernel.crypto.sealing import CannotOpen
-from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.declare import documents
 from freehold.kernel.http.csrf import form_token, verify_form
 from freehold.kernel.http.parameters import Parameters
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response
-from freehold.kernel.store import Store
 from freehold.login import cookies, second_factor, views
 from freehold.login.answers import show
+from freehold.login.at_request import AtRequest
 from freehold.login.second_factor import Kept, account_of, enrolment_view
 from freehold.login.steps.mfa_recovery_code_enrollment import as_file
 
 PATH = "/u/mfa-enrollment"
 
 
-class Invited(msgspec.Struct, frozen=True):
+class Invited(AtRequest, msgspec.Struct, frozen=True):
     """A ticket that holds, and whom it is for."""
 
     http: Request
     value: str
     user: Profile
     guardian: Guardian
-
-    @property
-    def store(self) -> Store:
-        """The store."""
-        store: Store = self.http.services.store
-        return store
-
-    @property
-    def tenant(self) -> TenantScope:
-        """The tenant."""
-        tenant: TenantScope = self.http.tenant
-        return tenant
 
     def form(self, secret: str) -> views.Form:
         """A form that only this browser can submit."""

@@ -15,9 +15,10 @@ from freehold.domain.authenticators import Demand, Unmet, check_possible, demand
 from freehold.domain.sessions import LoginTransaction, Session
 from freehold.domain.tenants.settings import SETTINGS
 from freehold.domain.users import Profile
-from freehold.kernel.declare import TenantScope, documents
+from freehold.kernel.declare import documents
 from freehold.kernel.http.request import Request
-from freehold.kernel.store import Store, Transaction
+from freehold.kernel.store import Transaction
+from freehold.login.at_request import AtRequest
 from freehold.protocols.oauth.audiences import OPENID_SCOPES
 from freehold.protocols.oauth.authorize_request import Authorize, AuthorizeError
 from freehold.protocols.oauth.redirect_uris import is_localhost
@@ -28,7 +29,7 @@ MULTI_FACTOR_REQUIRED = "Multifactor authentication required"
 
 
 @dataclass(slots=True, kw_only=True)
-class Arrival:
+class Arrival(AtRequest):
     """Everything a decision needs: the request, its client, the API asked for, and who is signed in."""
 
     http: Request
@@ -41,18 +42,6 @@ class Arrival:
     user: Profile | None
     transaction: LoginTransaction | None = None
     """The sign-in that the user has just come through, when there was one."""
-
-    @property
-    def store(self) -> Store:
-        """The store."""
-        store: Store = self.http.services.store
-        return store
-
-    @property
-    def tenant(self) -> TenantScope:
-        """The tenant."""
-        tenant: TenantScope = self.http.tenant
-        return tenant
 
     @property
     def is_silent(self) -> bool:

@@ -24,7 +24,8 @@ from freehold.kernel.clock import iso
 from freehold.kernel.declare import TenantScope, documents
 from freehold.kernel.errors import Forbidden
 from freehold.kernel.http.request import Request
-from freehold.kernel.store import Store, Transaction
+from freehold.kernel.store import Transaction
+from freehold.login.at_request import AtRequest
 from freehold.login.code_facts import client_facts, request_facts
 
 
@@ -58,7 +59,7 @@ class Custom(msgspec.Struct, frozen=True):
 NOTHING = Custom({}, {})
 
 
-class Occasion(msgspec.Struct, frozen=True, kw_only=True):
+class Occasion(AtRequest, msgspec.Struct, frozen=True, kw_only=True):
     """A sign-in, or a grant that stands for one."""
 
     http: Request
@@ -77,18 +78,6 @@ class Occasion(msgspec.Struct, frozen=True, kw_only=True):
     transaction: Mapping[str, Any] | None = None
     can_redirect: bool = False
     refresh_token: dict[str, Any] | None = None
-
-    @property
-    def store(self) -> Store:
-        """The store."""
-        store: Store = self.http.services.store
-        return store
-
-    @property
-    def tenant(self) -> TenantScope:
-        """The tenant."""
-        tenant: TenantScope = self.http.tenant
-        return tenant
 
 
 async def decide(

@@ -27,6 +27,7 @@ from freehold.kernel.errors import NotFound, Unauthorized
 from freehold.kernel.http.request import Request
 from freehold.kernel.http.response import Response, empty, json
 from freehold.kernel.store import Store
+from freehold.login.at_request import AtRequest
 from freehold.protocols.oauth import mfa_tokens
 from freehold.protocols.oauth.access_tokens import verify_access_token
 from freehold.protocols.oauth.client_authentication import authenticate_client
@@ -60,7 +61,7 @@ class UnsupportedChallengeType(OAuthError):
         super().__init__("User does not have any enrolled authenticator that supports the challenge types.")
 
 
-class Caller(msgspec.Struct, frozen=True):
+class Caller(AtRequest, msgspec.Struct, frozen=True):
     """Whose authenticators a request is about, and how much that was proved."""
 
     http: Request
@@ -68,18 +69,6 @@ class Caller(msgspec.Struct, frozen=True):
     client_id: str
     fully: bool
     """Whether it was an access token, for which a second factor was shown if there is one."""
-
-    @property
-    def store(self) -> Store:
-        """The store."""
-        store: Store = self.http.services.store
-        return store
-
-    @property
-    def tenant(self) -> TenantScope:
-        """The tenant."""
-        tenant: TenantScope = self.http.tenant
-        return tenant
 
     async def factors(self) -> Factors:
         """What the user has."""

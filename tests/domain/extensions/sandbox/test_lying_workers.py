@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from freehold.domain.extensions.sandbox import Limits, NetworkPolicy, Outcome, Script, Step, egress
+from freehold.domain.extensions.sandbox.call import Answerer, Call
 from freehold.domain.extensions.sandbox.egress import (
     CLOSED,
     CREDIT,
@@ -23,7 +24,7 @@ from freehold.domain.extensions.sandbox.egress import (
 )
 from freehold.domain.extensions.sandbox.frames import DEEPEST, FRAME_BYTES
 from freehold.domain.extensions.sandbox.visits import MOST, Visits
-from freehold.domain.extensions.sandbox.worker import Answerer, Call, Worker
+from freehold.domain.extensions.sandbox.worker import Worker
 
 
 class Channel:

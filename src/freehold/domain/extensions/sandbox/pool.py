@@ -17,11 +17,12 @@ from typing import Any
 import msgspec
 
 from freehold.domain.extensions.sandbox.api import Limits, Outcome, SandboxBusy, SandboxUnavailable, Step
+from freehold.domain.extensions.sandbox.call import BEGIN_S, Answerer, Call
 from freehold.domain.extensions.sandbox.egress import NetworkPolicy
 from freehold.domain.extensions.sandbox.frames import FrameTooLarge
 from freehold.domain.extensions.sandbox.modules import ModuleStore
 from freehold.domain.extensions.sandbox.processes import ForkServer
-from freehold.domain.extensions.sandbox.worker import BASE_MEMORY, BEGIN_S, Answerer, Call, Worker
+from freehold.domain.extensions.sandbox.worker import BASE_MEMORY, Worker
 from freehold.kernel.log import get_logger
 
 PATIENCE_S = 0.03

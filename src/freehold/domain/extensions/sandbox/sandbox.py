@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from freehold.domain.extensions.sandbox.api import Limits, Outcome, SandboxUnavailable, Script, Step
+from freehold.domain.extensions.sandbox.call import Answerer
 from freehold.domain.extensions.sandbox.egress import NetworkPolicy
 from freehold.domain.extensions.sandbox.modules import ModuleStore
 from freehold.domain.extensions.sandbox.pool import Pool, PoolLimits
 from freehold.domain.extensions.sandbox.processes import ForkServer
 from freehold.domain.extensions.sandbox.runtime import OLDEST, Node, find_node
 from freehold.domain.extensions.sandbox.selftest import Level, Report
-from freehold.domain.extensions.sandbox.worker import Answerer, Worker
+from freehold.domain.extensions.sandbox.worker import Worker
 from freehold.kernel.log import get_logger
 
 log = get_logger("sandbox")

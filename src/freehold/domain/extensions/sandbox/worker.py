@@ -7,13 +7,13 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
 
-from freehold.domain.extensions.sandbox.api import ErrorKind, Limits, LogLine, Outcome, Script, ScriptError, Step
+from freehold.domain.extensions.sandbox.api import ErrorKind, Limits, LogLine, Script, ScriptError
+from freehold.domain.extensions.sandbox.call import BEGIN_S, Answerer, Call
 from freehold.domain.extensions.sandbox.egress import Broker, Guard
 from freehold.domain.extensions.sandbox.frames import (
     Ask,
@@ -28,13 +28,11 @@ from freehold.domain.extensions.sandbox.frames import (
     decode_foreign,
     encode,
 )  # fmt: skip
-from freehold.domain.extensions.sandbox.modules import Package
 from freehold.domain.extensions.sandbox.processes import Channels, Exit, ForkServer
 from freehold.domain.extensions.sandbox.visits import Visits
 from freehold.kernel.errors import FreeholdError
 from freehold.kernel.log import get_logger
 
-BEGIN_S = 0.3
 # A process that has to take in packages first may be as slow as this, on a machine that has much else to do.
 SLOWEST_LOAD = 2 << 20
 MAX_ASKS = 200
@@ -49,67 +47,7 @@ IDLE_CPU_S = 1.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-Answerer = Callable[[Any], Awaitable[Any]]
 log = get_logger("sandbox")
-
-
-@dataclass(eq=False)
-class Call:
-    """A call on its way; `result` is settled exactly once, with the outcomes of the steps that ran."""
-
-    id: str
-    steps: Sequence[Step]
-    arguments: str
-    answers: Mapping[str, Answerer]
-    result: "asyncio.Future[list[Outcome]]"
-    deadline: float
-    packages: dict[str, Package] = field(default_factory=dict)
-    begin_s: float = BEGIN_S
-    began_at: float = 0.0
-    sent_at: float = 0.0
-    attempts: int = 0
-    outcomes: list[Outcome] = field(default_factory=list)
-    # Of the step that runs.
-    step_at: float = 0.0
-    logs: list[LogLine] = field(default_factory=list)
-    output: int = 0
-    asked: int = 0
-    visits: Visits = field(default_factory=Visits)
-
-    @property
-    def began(self) -> bool:
-        """Whether a script may have done something already."""
-        return self.began_at > 0
-
-    @property
-    def running(self) -> Step:
-        """The step that runs, or will be the first."""
-        return self.steps[len(self.outcomes)]
-
-    def settle(
-        self, value: Any = None, error: ScriptError | None = None, *, spoilt: bool = False, more: bool = False,
-        said_ms: float | None = None,
-    ) -> None:  # fmt: skip
-        """Say how the step that runs ended; with `more` the next one runs now, otherwise the call is over."""
-        if self.result.done():
-            return
-        now = time.monotonic()
-        if said_ms is not None:
-            # Messages come together, so that the process knows better, within what can be.
-            duration = max(0.0, min(said_ms, (now - self.sent_at) * 1000))
-        else:
-            duration = (now - self.step_at) * 1000 if self.began else 0.0
-        visits = self.visits.listed()
-        self.outcomes.append(
-            Outcome(value, error, tuple(self.logs), duration, spoilt, visits, self.visits.left_out)
-        )  # fmt: skip
-        self.logs, self.output, self.asked, self.visits, self.step_at = [], 0, 0, Visits(), now
-        if not more:
-            self.result.set_result(self.outcomes)
-
-    def fail(self, kind: ErrorKind, type_: str, message: str) -> None:
-        """Say that it ended without a value."""
-        self.settle(error=ScriptError(kind, type_, message))
 
 
 class _Refused(Exception):
@@ -410,13 +348,7 @@ class Worker:
             del self.calls[call.id]
             self.broker.visits = Visits()  # what it left running is nobody's call
         try:
-            if max(len(message.value), len(failure.details or "") if failure else 0) > self.limits.output_bytes:
-                raise _Refused("AnswerTooLarge", "The answer is too large")
-            try:
-                value = decode_foreign(message.value) if message.ok else None
-                details = decode_foreign(failure.details) if failure is not None and failure.details else {}
-            except (msgspec.MsgspecError, RecursionError, ValueError):
-                raise _Refused("AnswerMalformed", "The answer is not JSON that can be read") from None
+            value, details = self._read(message)
         except _Refused as refused:
             if more:
                 self.kill("output", *refused.args)  # no step comes after one that failed
@@ -428,8 +360,7 @@ class Worker:
             kind = cast("ErrorKind", failure.kind if failure.kind in {"script", "load", "output"} else "script")
             call.settle(
                 error=ScriptError(
-                    kind, failure.type[:200], failure.message[:4000], failure.stack[:8000],
-                    details if isinstance(details, dict) else {},
+                    kind, failure.type[:200], failure.message[:4000], failure.stack[:8000], details,
                 ),
                 spoilt=message.spoilt, said_ms=message.ms,
             )  # fmt: skip
@@ -441,6 +372,18 @@ class Worker:
             self.broker.begin(call.visits)
         else:
             self._changed(self)
+
+    def _read(self, message: Done) -> tuple[Any, dict[str, Any]]:
+        """The value of an answer, and the details of its error. Raises _Refused."""
+        given = message.error.details if message.error is not None else ""
+        if max(len(message.value), len(given or "")) > self.limits.output_bytes:
+            raise _Refused("AnswerTooLarge", "The answer is too large")
+        try:
+            value = decode_foreign(message.value) if message.ok else None
+            details = decode_foreign(given) if given else {}
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            raise _Refused("AnswerMalformed", "The answer is not JSON that can be read") from None
+        return value, details if isinstance(details, dict) else {}
 
     def _printed(self) -> None:
         try:
